@@ -1,0 +1,107 @@
+"""The person who is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+from flask import current_app, has_request_context, session
+from werkzeug.local import LocalProxy
+
+from ..sessions.session import Session
+
+__all__ = ["IDENTITY_KEY", "Identity", "current_identity", "current_user", "encode_identity"]
+
+#: where the identity stands in ``flask.session``
+IDENTITY_KEY = "_dify_oauth_identity"
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True):
+    """A person, as their provider describes them. Keep people apart by ``(issuer, subject)`` alone.
+
+    Nobody is an ``Identity`` too: falsy, with every attribute empty or None.
+    """
+
+    #: who vouches for the person (``iss``)
+    issuer: str = ""
+    #: the person's name at that issuer, never given to another (``sub``)
+    subject: str = ""
+    #: the provider's name in the settings
+    provider: str = ""
+    #: a name to greet by
+    name: str = ""
+    email: str = ""
+    #: whether the provider has seen that the address is the person's
+    email_verified: bool = False
+    username: str = ""
+    groups: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    #: when the session began, in epoch seconds
+    signed_in_at: int | None = None
+    #: when the person last proved themselves to the provider, in epoch seconds
+    auth_time: int | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    #: the provider's name for its session
+    sid: str | None = None
+    raw_claims: bytes = b""
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether somebody is signed in."""
+        return bool(self.subject)
+
+    def __bool__(self) -> bool:
+        return self.is_authenticated
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All claims of ID token and userinfo, decoded at each call."""
+        if not self.raw_claims:
+            return {}
+        return cast("dict[str, Any]", msgspec.msgpack.decode(self.raw_claims))
+
+    def has_role(self, role: str) -> bool:
+        """Whether the person has this role, letter for letter."""
+        return role in self.roles
+
+    def __repr__(self) -> str:
+        return f"<Identity {self.subject!r} of {self.issuer!r}>" if self else "<Identity nobody>"
+
+
+NOBODY = Identity()
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Identity)
+
+
+def encode_identity(identity: Identity) -> bytes:
+    """The identity as it stands in the session."""
+    return _encoder.encode(identity)
+
+
+def current_identity() -> Identity:
+    """The person of this request, or nobody.
+
+    :raises StoreUnavailable: the session store does not answer, so it cannot be said.
+    """
+    if not has_request_context():
+        return NOBODY
+    current = session._get_current_object()  # type: ignore[attr-defined]
+    # Another session interface would let the browser hold, or choose, what is read here.
+    if not isinstance(current, Session):
+        return NOBODY
+    raw = current.get(IDENTITY_KEY)
+    if current.seen is not None and current.seen[0] is raw:
+        return cast(Identity, current.seen[1])
+    identity = NOBODY
+    if isinstance(raw, bytes):
+        try:
+            identity = _decoder.decode(raw)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            current_app.logger.warning("a session's identity cannot be read; treated as nobody")
+    current.seen = (raw, identity)
+    return identity
+
+
+current_user: Identity = cast(Identity, LocalProxy(current_identity))

@@ -1,0 +1,135 @@
+"""The exceptions, one tree. Each carries what its page, its JSON answer and its log line need."""
+
+from __future__ import annotations
+
+import secrets
+
+__all__ = [
+    "ConfigurationError",
+    "DifyOAuthError",
+    "InsecureTransport",
+    "InvalidRequest",
+    "NotSignedIn",
+    "ProviderRefused",
+    "ProviderUnavailable",
+    "ProviderUnusable",
+    "SignInRefused",
+    "StoreUnavailable",
+    "TokenRefused",
+    "TransactionLost",
+]
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; raised once, at start, for all mistakes together.
+
+    :param problems: one sentence for each mistake: the key, what is wrong, what to write instead.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "\n".join(["flask-dify-oauth cannot start:", *(f"  - {p}" for p in problems)])
+        )
+
+
+class DifyOAuthError(Exception):
+    """Something failed while a request was served.
+
+    :param detail: for the log alone: what happened, in words. Never a token, code or secret.
+    :param code: a stable name of the failure; pages and JSON answers explain by it.
+    :param provider_error: the ``error`` that a provider sent (RFC 6749, section 4.1.2.1), if any.
+    :param next_url: where the person wanted to go, already checked; kept for a new try.
+    """
+
+    code = "failed"
+    status = 400
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        provider_error: str | None = None,
+        next_url: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or type(self).code
+        self.status = status or type(self).status
+        self.provider_error = provider_error
+        self.next_url = next_url
+        self.error_id = secrets.token_hex(5).upper()
+
+
+class NotSignedIn(DifyOAuthError):
+    """Nobody is signed in where somebody must be."""
+
+    code = "not_signed_in"
+    status = 401
+
+
+class InvalidRequest(DifyOAuthError):
+    """The browser sent parameters that cannot be used."""
+
+    code = "invalid_request"
+
+
+class InsecureTransport(DifyOAuthError):
+    """The application was reached in a way that its settings do not allow."""
+
+    code = "insecure_transport"
+
+
+class TransactionLost(DifyOAuthError):
+    """A callback does not belong to a sign-in that this browser has under way.
+
+    ``restart`` says whether one automatic new start is in order.
+    """
+
+    code = "transaction_lost"
+
+    restart = False
+
+
+class ProviderRefused(DifyOAuthError):
+    """The provider said no to a request (RFC 6749, sections 4.1.2.1 and 5.2)."""
+
+    code = "provider_refused"
+
+
+class TokenRefused(DifyOAuthError):
+    """A token of the provider failed verification."""
+
+    code = "token_refused"
+
+
+class SignInRefused(DifyOAuthError):
+    """The person is known but may not come in. Raised by rules and by ``on_sign_in`` hooks."""
+
+    code = "sign_in_refused"
+    status = 403
+    #: which account was used, for the page
+    account: str | None = None
+
+
+class ProviderUnusable(DifyOAuthError):
+    """The provider answered what is not its protocol: HTML, wrong types, redirects, too much."""
+
+    code = "provider_unusable"
+    status = 502
+
+
+class ProviderUnavailable(DifyOAuthError):
+    """The provider cannot be reached or does not answer in time."""
+
+    code = "provider_unavailable"
+    status = 503
+
+
+class StoreUnavailable(DifyOAuthError):
+    """The session store does not answer; nobody can be recognised now."""
+
+    code = "store_unavailable"
+    status = 503

@@ -1,0 +1,157 @@
+"""The extension: settings become parts, parts become an application's sign-in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request
+from flask.sessions import SecureCookieSessionInterface
+
+from .access import guards
+from .access.identity import current_user
+from .errors import ConfigurationError, DifyOAuthError
+from .judging import read_secret_file
+from .login.address import Addresses
+from .login.blueprint import make_blueprint
+from .login.clients import Clients
+from .login.failures import answer_failure, challenge
+from .login.flow import Hook, SignIn
+from .login.logout import SignOut
+from .login.parts import Parts, current_parts
+from .login.redirects import see_other
+from .login.transaction import Transactions
+from .sealing import Keyring
+from .sessions.interface import SessionInterface
+from .sessions.sqlite import SQLiteStore
+from .settings import PREFIX, load_settings
+
+__all__ = ["DifyOAuth"]
+
+
+class DifyOAuth:
+    """Signs people in at an OpenID provider and guards views.
+
+    One object may serve several applications: all state stands in ``app.extensions``.
+
+    :param app: registers the extension at once, as :meth:`init_app` does.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._hook: Hook | None = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Read ``app.config``, register routes, session and guards.
+
+        :raises ConfigurationError: with every mistake of the configuration, one sentence each.
+        """
+        if "dify_oauth" in app.extensions:
+            raise RuntimeError("DifyOAuth is registered on this app already")
+        _read_secret_key(app)
+        settings = load_settings(app.config)
+        if type(app.session_interface) is not SecureCookieSessionInterface:
+            raise ConfigurationError(
+                ["app.session_interface is set already; remove the other session extension."]
+            )
+        keyring = Keyring(settings.secret_keys)
+        sessions = SessionInterface(
+            app,
+            _open_store(app, settings.session_store),
+            idle_lifetime=settings.idle_lifetime,
+            absolute_lifetime=settings.absolute_lifetime,
+            https=settings.https,
+            on_failure=answer_failure,
+        )
+        addresses, clients = Addresses(settings), Clients(settings)
+        transactions = Transactions(
+            keyring, lifetime=settings.sign_in_lifetime, https=settings.https
+        )
+        app.extensions["dify_oauth"] = Parts(
+            settings=settings,
+            addresses=addresses,
+            clients=clients,
+            sessions=sessions,
+            sign_in=SignIn(
+                clients,
+                addresses,
+                transactions,
+                sessions,
+                lifetime=settings.sign_in_lifetime,
+                hook=lambda: self._hook,
+            ),
+            sign_out=SignOut(clients, addresses, sessions, keyring),
+            challenge=challenge,
+        )
+        app.session_interface = sessions
+        several = len(settings.providers) > 1
+        app.register_blueprint(make_blueprint(settings.url_prefix, several=several))
+        app.register_error_handler(DifyOAuthError, answer_failure)
+        app.context_processor(_template_names)
+
+    def on_sign_in(self, hook: Hook) -> Hook:
+        """Decorator: let a function see, change or refuse each identity before it gets a session.
+
+        It is called with the :class:`Identity` and returns the one to use (None: as it is), or
+        raises :class:`SignInRefused`.
+        """
+        self._hook = hook
+        return hook
+
+    def protect(
+        self, target: Flask | Blueprint, *, except_for: Iterable[str | Callable[..., Any]] = ()
+    ) -> None:
+        """Let only signed-in people into every view of an app or blueprint; see :func:`protect`."""
+        guards.protect(target, except_for=except_for)
+
+    def login_redirect(
+        self, next: str | None = None, *, provider: str | None = None, **params: str | int
+    ) -> Response:
+        """Send this request's browser to sign in, and back to ``next`` (by default, to this page).
+
+        :param provider: its name, where there are several.
+        :param params: for the authorization request: ``prompt``, ``login_hint``, ``acr_values``,
+            ``max_age`` (seconds), ``ui_locales``, and what else the provider knows.
+        """
+        parts = current_parts()
+        way_back = parts.addresses.way_back(request)
+        next_url = way_back if next is None else parts.addresses.safe_next(request, next)
+        parts.addresses.check(request)
+        chosen = provider or parts.clients.only
+        if chosen is None:
+            return see_other(parts.addresses.route(request, "/login", next=next_url))
+        extras = {name: str(value) for name, value in params.items()}
+        return parts.sign_in.start(request, provider=chosen, next_url=next_url, extras=extras)
+
+
+def _template_names() -> dict[str, Any]:
+    return {"current_user": current_user}
+
+
+def _read_secret_key(app: Flask) -> None:
+    """Flask's own key may come from a file too, as container secrets do."""
+    path = app.config.get("SECRET_KEY_FILE")
+    if path is None or app.config.get("SECRET_KEY"):
+        return
+    try:
+        app.config["SECRET_KEY"] = read_secret_file(path)
+    except ValueError as error:
+        raise ConfigurationError([f"SECRET_KEY_FILE {error}."]) from None
+
+
+def _open_store(app: Flask, url: str | None) -> SQLiteStore:
+    path = Path(url.removeprefix("sqlite:///")) if url else Path(app.instance_path) / "sessions.db"
+    store = SQLiteStore(path)
+    try:
+        store.prepare()
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigurationError(
+            [
+                f"{PREFIX}SESSION_STORE names {str(path)!r}, which cannot be used ({error});"
+                " name a file in a folder that the application may write to."
+            ]
+        ) from None
+    return store

@@ -1,0 +1,271 @@
+"""Judges single values of the configuration.
+
+Each function returns the value in its final type or raises :class:`ValueError` with the second
+half of a sentence that begins with the key: what is wrong, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+__all__ = [
+    "ALGORITHMS",
+    "WELL_KNOWN_SECRETS",
+    "is_loopback_host",
+    "judge_algorithms",
+    "judge_choice",
+    "judge_flag",
+    "judge_parameters",
+    "judge_prefix",
+    "judge_scopes",
+    "judge_seconds",
+    "judge_secret_key",
+    "judge_session_cookie",
+    "judge_store",
+    "judge_text",
+    "judge_url",
+    "judge_words",
+    "read_secret_file",
+]
+
+#: Signature algorithms that may be allowed: asymmetric ones alone (RFC 8725, section 3.1).
+ALGORITHMS = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+    "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+)  # fmt: skip
+
+#: Values of SECRET_KEY that stand in tutorials and sample files.
+WELL_KNOWN_SECRETS = frozenset(
+    {
+        "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3BlbkFJLK7U",
+        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
+        '_5#y2L"F4Q8z\n\xec]/',
+        "your-secret-key",
+        "change-me-change-me-change-me-change-me",
+    }
+)
+
+#: What the package itself puts into an authorization request, and what would undo it.
+_OWN_PARAMETERS = frozenset(
+    {
+        "client_id",
+        "client_secret",
+        "code",
+        "code_challenge",
+        "code_challenge_method",
+        "code_verifier",
+        "nonce",
+        "redirect_uri",
+        "request",
+        "request_uri",
+        "response_mode",
+        "response_type",
+        "scope",
+        "state",
+    }
+)
+_CONTROL = re.compile(r"[\x00-\x20\x7f\\]")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host name can only mean this machine."""
+    host = host.lower().rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def judge_text(value: object) -> str:
+    # from_prefixed_env() reads JSON, so that an id of digits alone arrives as an int.
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError(
+            f"is {type(value).__name__}; write text (quote it: '\"…\"' in the environment)"
+        )
+    if not value.strip():
+        raise ValueError("is empty; write a value or leave the key out")
+    if value != value.strip() or "\x00" in value:
+        raise ValueError("has white space around it; remove it")
+    return value
+
+
+def judge_url(value: object, *, query: bool = False) -> str:
+    """An absolute https address; http on loopback alone."""
+    text = judge_text(value)
+    if _CONTROL.search(text):
+        raise ValueError("has a character that no address may have; write it percent-encoded")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is no address; write it like https://login.example.com") from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise ValueError("is no web address; write it like https://login.example.com")
+    if "@" in parts.netloc:
+        raise ValueError("has a user name or password in it; write the address alone")
+    if parts.fragment or text.endswith("#") or (not query and "?" in text):
+        raise ValueError("has a query or fragment; end it before the ? or #")
+    if parts.scheme == "http" and not is_loopback_host(host):
+        raise ValueError("is plain http outside this machine; write https://…")
+    return text
+
+
+def judge_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false", "1", "0", "yes", "no"):
+        return value.lower() in ("true", "1", "yes")
+    if value in (0, 1):
+        return bool(value)
+    raise ValueError(f"is {value!r}; write True or False")
+
+
+def judge_seconds(value: object, *, least: float, most: float) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"is {value!r}; write a number of seconds") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"is {value!r}; write a number of seconds")
+    if not least <= value <= most:
+        raise ValueError(f"is {value:g}; write a number of seconds from {least:g} to {most:g}")
+    return float(value)
+
+
+def judge_words(value: object) -> tuple[str, ...]:
+    """A list of texts, or one text with spaces or commas between the words."""
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise ValueError(f"is {type(value).__name__}; write a list of texts")
+    words = tuple(sorted(value) if isinstance(value, (set, frozenset)) else value)
+    if not words or not all(isinstance(word, str) and word.strip() for word in words):
+        raise ValueError("is empty or has an empty entry; name at least one, or leave the key out")
+    return words
+
+
+def judge_scopes(value: object) -> tuple[str, ...]:
+    words = judge_words(value)
+    if bad := [word for word in words if not _SCOPE.fullmatch(word)]:
+        raise ValueError(f"has {bad[0]!r}, which is no scope; write words like 'openid profile'")
+    if "openid" not in words:
+        raise ValueError("lacks 'openid'; add it, or the provider sends no ID token")
+    return tuple(dict.fromkeys(words))
+
+
+def judge_algorithms(value: object) -> tuple[str, ...]:
+    words = judge_words(value)
+    for word in words:
+        if word not in ALGORITHMS:
+            raise ValueError(
+                f"has {word!r}, which is not allowed; choose from {', '.join(ALGORITHMS)}"
+            )
+    return words
+
+
+def judge_choice(value: object, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ValueError(f"is {value!r}; choose from {', '.join(choices)}")
+    return str(value)
+
+
+def judge_parameters(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"is {type(value).__name__}; write a dictionary of names and texts")
+    result = {}
+    for name, item in value.items():
+        if name in _OWN_PARAMETERS:
+            raise ValueError(f"sets {name!r}, which the package itself decides; remove it")
+        if not isinstance(name, str) or isinstance(item, bool) or not isinstance(item, (str, int)):
+            raise ValueError(f"has {name!r}: {type(item).__name__}; write texts")
+        result[name] = str(item)
+    return result
+
+
+def judge_prefix(value: object) -> str:
+    if value == "" or value == "/":
+        return ""
+    text = judge_text(value)
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or "/." in text:
+        raise ValueError(f"is {text!r}; write a path like /auth, without a slash at its end")
+    return text
+
+
+def judge_store(value: object) -> str:
+    text = judge_text(value)
+    scheme, colon, rest = text.partition(":///")
+    if scheme != "sqlite" or not colon:
+        raise ValueError("names no store of this version; write sqlite:////var/lib/app/sessions.db")
+    if not rest or "?" in rest or "\x00" in rest:
+        raise ValueError("names no file; write sqlite:////var/lib/app/sessions.db")
+    return text
+
+
+def judge_secret_key(value: object) -> bytes:
+    """Flask's own key must be long and not from a tutorial: everything sealed hangs on it."""
+    if isinstance(value, str):
+        key = value.encode()
+    elif isinstance(value, bytes):
+        key = value
+    else:
+        raise ValueError(f"is {type(value).__name__}; {_NEW_KEY}")
+    if not key:
+        raise ValueError(f"is not set; {_NEW_KEY}")
+    if key in {known.encode() for known in WELL_KNOWN_SECRETS}:
+        raise ValueError(f"is a published sample value; {_NEW_KEY}")
+    if len(key) < 32:
+        raise ValueError(f"has {len(key)} bytes, fewer than 32; {_NEW_KEY}")
+    if len(set(key)) < 8:
+        raise ValueError(f"has fewer than 8 different characters; {_NEW_KEY}")
+    return key
+
+
+_NEW_KEY = (
+    "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+    " and keep it the same on every worker"
+)
+
+
+def read_secret_file(value: object) -> str:
+    """The contents of a secret's file, less the line ends after it."""
+    path = Path(judge_text(value))
+    try:
+        with path.open("rb") as file:
+            raw = file.read(65537)
+        text = raw.decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ValueError(
+            f"names {str(path)!r}, which cannot be read ({reason}); check it"
+        ) from None
+    if not text or len(raw) > 65536:
+        raise ValueError(f"names {str(path)!r}, which is empty or over 64 KiB; check it")
+    return text
+
+
+def judge_session_cookie(config: Mapping[str, object]) -> list[str]:
+    """Sentences on what in Flask's own keys takes the session cookie's protections away."""
+    problems = []
+    if config.get("SESSION_COOKIE_SAMESITE") not in (None, "Lax"):
+        problems.append(
+            "SESSION_COOKIE_SAMESITE is not Lax; remove it (Strict breaks the way back from the"
+            " provider, None lets other sites act for the person)."
+        )
+    if config.get("SESSION_COOKIE_DOMAIN"):
+        problems.append("SESSION_COOKIE_DOMAIN hands the session to other hosts; remove it.")
+    if config.get("SESSION_COOKIE_HTTPONLY") is False:
+        problems.append("SESSION_COOKIE_HTTPONLY is False; remove it.")
+    if config.get("SESSION_COOKIE_PATH") not in (None, "/"):
+        problems.append("SESSION_COOKIE_PATH is not /; remove it.")
+    return problems

@@ -1,0 +1,92 @@
+"""The application's address as browsers see it, and whether a request came by it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode, urlsplit
+
+from flask import Request
+
+from ..errors import InsecureTransport
+from ..judging import is_loopback_host
+from ..settings import Settings
+from .redirects import origin_of, page_of, safe_next
+
+__all__ = ["Addresses"]
+
+
+class Addresses:
+    """Builds every address from the settings; the Host header is believed on loopback alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._external = settings.external_url
+        self._https = settings.https
+        self._prefix = settings.url_prefix
+        self._several = len(settings.providers) > 1
+
+    def check(self, request: Request) -> None:
+        """Refuse a request that came in a way the settings do not allow.
+
+        :raises InsecureTransport: with the remedy in its detail.
+        """
+        host = urlsplit(f"//{request.host}").hostname or ""
+        if self._external is None:
+            if not is_loopback_host(host):
+                raise InsecureTransport(
+                    f"reached as {host!r} while DIFY_OAUTH_EXTERNAL_URL is not set; set it to the"
+                    " address that browsers use (https://…)"
+                )
+            return
+        if not self._https or request.is_secure:
+            return
+        told = request.headers.get("X-Forwarded-Proto", "").lower()
+        if told == "https":
+            raise InsecureTransport(
+                "the proxy says https in X-Forwarded-Proto, but the application does not listen to"
+                " it: wrap it with app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1,"
+                " x_host=1) for one proxy in front"
+            )
+        if told or not is_loopback_host(host):
+            raise InsecureTransport(
+                "reached by plain http while DIFY_OAUTH_EXTERNAL_URL is https: redirect http to"
+                " https in the proxy, let it send X-Forwarded-Proto, and wrap the application with"
+                " werkzeug.middleware.proxy_fix.ProxyFix"
+            )
+
+    def origin(self, request: Request) -> str:
+        """The application's origin (RFC 6454)."""
+        return origin_of(self._external or request.host_url)
+
+    def base_path(self, request: Request) -> str:
+        """What stands before every path of the application, without a slash at its end."""
+        if request.root_path or self._external is None:
+            return request.root_path.rstrip("/")
+        return urlsplit(self._external).path
+
+    def absolute(self, request: Request, path: str) -> str:
+        """The whole address of one of our routes, the same at every call."""
+        base = self._external or request.host_url.rstrip("/") + request.root_path
+        return base.rstrip("/") + self._prefix + path
+
+    def redirect_uri(self, request: Request, provider: str) -> str:
+        """One constant per provider: answers cannot be mixed up (RFC 9700, section 4.4)."""
+        return self.absolute(request, f"/callback/{provider}" if self._several else "/callback")
+
+    def route(self, request: Request, path: str, **query: str | None) -> str:
+        """One of our routes as a path, with what of the query is not None."""
+        given = {name: value for name, value in query.items() if value is not None}
+        address = self.base_path(request) + self._prefix + path
+        return f"{address}?{urlencode(given)}" if given else address
+
+    def home(self, request: Request) -> str:
+        """The application's first page."""
+        return self.base_path(request) + "/"
+
+    def safe_next(self, request: Request, target: str | None) -> str:
+        """A page of this application; see :func:`redirects.safe_next`."""
+        return safe_next(target, origin=self.origin(request), default=self.home(request))
+
+    def way_back(self, request: Request) -> str:
+        """Where a person wants to be after signing in: this page, or the one with the form."""
+        if request.method in ("GET", "HEAD"):
+            return self.safe_next(request, page_of(request))
+        return self.safe_next(request, request.referrer)

@@ -1,0 +1,127 @@
+"""The routes of the sign-in. Thin: what they do is in flow.py and logout.py."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, request
+
+from ..access.identity import current_identity
+from ..errors import InvalidRequest
+from .failures import answer_any
+from .pages import STATIC, TEMPLATES, page, secure_headers
+from .parameters import authorization_extras, single
+from .parts import current_parts
+
+__all__ = ["make_blueprint"]
+
+
+def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
+    """The blueprint of one application.
+
+    :param prefix: a path in front of every route, or an empty text.
+    :param several: whether there are several providers; each then has a callback of its own.
+    """
+    blueprint = Blueprint(
+        "dify_oauth",
+        __name__,
+        url_prefix=prefix or None,
+        template_folder=str(TEMPLATES),
+        static_folder=str(STATIC),
+        static_url_path="/dify-oauth/static",
+    )
+    blueprint.before_request(_check_address)
+    blueprint.add_url_rule("/login", "login", _login)
+    blueprint.add_url_rule("/login/<provider>", "login_at", _login)
+    if several:
+        blueprint.add_url_rule("/callback/<provider>", "callback", _callback)
+    else:
+        blueprint.add_url_rule("/callback", "callback", _callback)
+    blueprint.add_url_rule("/logout", "logout", _logout, methods=["GET", "POST"])
+    blueprint.add_url_rule("/logged-out", "logged_out", _logged_out)
+    blueprint.add_url_rule("/me", "me", _me)
+    blueprint.after_request(_harden)
+    blueprint.register_error_handler(Exception, answer_any)
+    return blueprint
+
+
+def _check_address() -> None:
+    if request.endpoint != "dify_oauth.static":
+        current_parts().addresses.check(request)
+
+
+def _login(provider: str | None = None) -> Response:
+    parts = current_parts()
+    next_url = parts.addresses.safe_next(request, request.args.get("next"))
+    try:
+        if len(request.args.getlist("next")) > 1:
+            raise InvalidRequest("the parameter next stands more than once")
+        extras = authorization_extras(request)
+        again = single(request.args, "again", most=1) is not None
+    except InvalidRequest as error:
+        error.next_url = next_url
+        raise
+    chosen = provider or parts.clients.only
+    if chosen is None:
+        return page("choose", providers=_choices(next_url))
+    return parts.sign_in.start(
+        request, provider=chosen, next_url=next_url, extras=extras, attempt=int(again)
+    )
+
+
+def _choices(next_url: str) -> list[dict[str, str]]:
+    """The providers to choose from; the links keep all that was asked for."""
+    parts = current_parts()
+    query = {**request.args.to_dict(), "next": next_url}
+    query.pop("provider", None)
+    return [
+        {
+            "label": parts.clients.label(name),
+            "host": urlsplit(settings.issuer).hostname or "",
+            "url": parts.addresses.route(request, f"/login/{name}", **query),
+        }
+        for name, settings in parts.clients.providers.items()
+    ]
+
+
+def _callback(provider: str | None = None) -> Response:
+    parts = current_parts()
+    name = provider or parts.clients.only
+    if name is None or name not in parts.clients.providers:
+        raise InvalidRequest("no such provider", code="unknown_provider", status=404)
+    return parts.sign_in.finish(request, name)
+
+
+def _logout() -> Response:
+    return current_parts().sign_out.requested(request)
+
+
+def _logged_out() -> Response:
+    return current_parts().sign_out.landed(request)
+
+
+def _me() -> Response:
+    identity = current_identity()
+    if not identity:
+        return current_parts().challenge(as_json=True)
+    told = {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "provider": identity.provider,
+        "name": identity.name,
+        "email": identity.email or None,
+        "email_verified": identity.email_verified,
+        "username": identity.username or None,
+        "groups": identity.groups,
+        "roles": identity.roles,
+        "signed_in_at": identity.signed_in_at,
+    }
+    return Response(json.dumps(told), mimetype="application/json")
+
+
+def _harden(response: Response) -> Response:
+    if request.endpoint == "dify_oauth.static":
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+    return secure_headers(response, loopback=not current_parts().settings.https)

@@ -1,0 +1,66 @@
+"""Answers for what fails, and for somebody unknown: a clear page or JSON with an error id."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Response, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from ..errors import DifyOAuthError, NotSignedIn, SignInRefused, TransactionLost
+from ..signals import sign_in_failed
+from .pages import error_response, prefers_json
+from .parts import current_parts
+from .redirects import see_other
+
+__all__ = ["answer_any", "answer_failure", "challenge"]
+
+_logger = logging.getLogger("flask_dify_oauth")
+
+
+def answer_any(error: Exception) -> Response | HTTPException:
+    """Whatever goes wrong in our own routes ends in a page with an id, never in a bare 500."""
+    if isinstance(error, DifyOAuthError):
+        return answer_failure(error)
+    if isinstance(error, HTTPException):
+        return error
+    failure = DifyOAuthError("unexpected", code="unexpected", status=503)
+    _logger.error(
+        "[%s] %s in %s", failure.error_id, type(error).__name__, request.endpoint, exc_info=error
+    )
+    return error_response(failure)
+
+
+def answer_failure(error: DifyOAuthError) -> Response:
+    """The answer for an error of ours, and its line in the log."""
+    parts = current_parts()
+    level = logging.ERROR if error.status >= 500 else logging.WARNING
+    # ascii(): whatever a browser or provider put into it stays on one line.
+    _logger.log(level, "[%s] %s: %s", error.error_id, error.code, ascii(error.detail))
+    if request.endpoint in ("dify_oauth.login", "dify_oauth.login_at", "dify_oauth.callback"):
+        sign_in_failed.send(current_app._get_current_object(), error=error)  # type: ignore[attr-defined]
+    query = {"next": error.next_url}
+    route = parts.addresses.route
+    if isinstance(error, TransactionLost) and error.restart:
+        return error_response(error, restart_url=route(request, "/login", again="1", **query))
+    if isinstance(error, SignInRefused):
+        switch = route(request, "/login", prompt="select_account", **query)
+        return error_response(error, account=error.account, switch_url=switch)
+    if isinstance(error, NotSignedIn):
+        login = route(request, "/login", **query)
+        headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}"'}
+        return error_response(error, as_json=True, headers=headers, members={"login": login})
+    return error_response(error, retry_url=route(request, "/login", **query))
+
+
+def challenge(*, as_json: bool | None = None) -> Response:
+    """The answer to somebody unknown: the way to sign in for people, 401 for scripts.
+
+    :param as_json: overrules what the request looks like.
+    """
+    addresses = current_parts().addresses
+    next_url = addresses.way_back(request)
+    if prefers_json(request) if as_json is None else as_json:
+        return answer_failure(NotSignedIn("nobody is signed in", next_url=next_url))
+    addresses.check(request)
+    return see_other(addresses.route(request, "/login", next=next_url))

@@ -1,0 +1,245 @@
+"""A sign-in from its start to its finish (OpenID Connect Core, section 3.1)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flask import Request, Response, after_this_request, current_app
+from flask import session as flask_session
+
+from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
+from ..errors import DifyOAuthError, InvalidRequest, ProviderRefused, SignInRefused, TransactionLost
+from ..sessions.interface import SessionInterface
+from ..signals import user_signed_in
+from .address import Addresses
+from .clients import Clients
+from .parameters import single
+from .profile import identity_from, merge_claims
+from .redirects import see_other
+from .transaction import Opened, Transactions
+
+if TYPE_CHECKING:
+    from ..oidc.client import Client, TokenSet
+
+__all__ = ["Hook", "SignIn"]
+
+#: An application's say in a sign-in: returns the identity to use (None: as it is) or raises.
+Hook = Callable[[Identity], Identity | None]
+
+_KNOWN_REFUSALS = {
+    "access_denied",
+    "login_required",
+    "interaction_required",
+    "consent_required",
+    "temporarily_unavailable",
+}
+
+
+class SignIn:
+    """Starts and finishes sign-ins of one application."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        addresses: Addresses,
+        transactions: Transactions,
+        sessions: SessionInterface,
+        *,
+        lifetime: float,
+        hook: Callable[[], Hook | None],
+    ) -> None:
+        self._clients = clients
+        self._addresses = addresses
+        self._transactions = transactions
+        self._sessions = sessions
+        self._lifetime = lifetime
+        self._hook = hook
+
+    def start(
+        self,
+        request: Request,
+        *,
+        provider: str,
+        next_url: str,
+        extras: Mapping[str, str],
+        attempt: int = 0,
+    ) -> Response:
+        """Send the browser to the provider.
+
+        :param next_url: a checked page of this application.
+        :param extras: parameters from the request or the application; configured ones win.
+        """
+        client = self._clients.get(provider)
+        settings = client.settings
+        merged = {**extras, **client.preset.authorization_params(), **settings.authorization_params}
+        if settings.required_acr:
+            merged["acr_values"] = " ".join(settings.required_acr)
+        max_age = merged.get("max_age")
+        state, cookie, opened = self._transactions.begin(
+            provider=provider,
+            next_url=next_url,
+            redirect_uri=self._addresses.redirect_uri(request, provider),
+            attempt=attempt,
+            max_age=None if max_age is None else int(max_age),
+        )
+        try:
+            url = client.authorization_url(
+                redirect_uri=opened.transaction.redirect_uri,
+                state=state,
+                nonce=opened.nonce,
+                verifier=opened.verifier,
+                extra=merged,
+            )
+        except DifyOAuthError as error:
+            error.next_url = next_url
+            raise
+        response = see_other(url)
+        self._transactions.bind(response, request, state, cookie)
+        return response
+
+    def finish(self, request: Request, provider: str) -> Response:
+        """Take the provider's answer; a session only when everything about it is right."""
+        state = single(request.args, "state", most=4096)
+        answer = {
+            name: single(request.args, name, most=most, plain=name != "error")
+            for name, most in (("code", 8192), ("error", 200), ("iss", 2000))
+        }
+        if state is None:
+            raise InvalidRequest("a callback without state")
+        try:
+            opened = self._transactions.find(request, state)
+        except TransactionLost as error:
+            return self._lost(request, state, error)
+        transaction = opened.transaction
+        # The route is the provider's own: an answer of one is never taken for another's.
+        expected = self._addresses.redirect_uri(request, provider)
+        if (transaction.provider, transaction.redirect_uri) != (provider, expected):
+            raise InvalidRequest("the callback of another provider", next_url=transaction.next_url)
+        try:
+            return self._answered(request, opened, state, answer)
+        except DifyOAuthError as error:
+            error.next_url = error.next_url or transaction.next_url
+            raise
+
+    def _answered(
+        self, request: Request, opened: Opened, state: str, answer: Mapping[str, str | None]
+    ) -> Response:
+        transaction, code = opened.transaction, answer["code"]
+        if opened.expired:
+            return self._again(request, opened, "transaction_expired")
+        client = self._clients.get(transaction.provider)
+        client.issuer_of_response(answer["iss"])
+        if (code is None) == (answer["error"] is None):
+            raise InvalidRequest("a callback must have a code or an error, and not both")
+        used = hashlib.sha256(transaction.id.encode()).digest()
+        if not self._sessions.store.take(used, time.time() + self._lifetime + 120):
+            return self._again(request, opened, "transaction_lost")
+
+        @after_this_request
+        def forget(response: Response) -> Response:
+            self._transactions.finish(response, state)
+            return response
+
+        if code is None:
+            raise _refusal(answer["error"])
+        tokens, identity = self._identify(client, opened, code)
+        hook = self._hook()
+        if hook is not None:
+            try:
+                identity = hook(identity) or identity
+            except SignInRefused as error:
+                error.account = error.account or _account(identity)
+                raise
+        self._sessions.start(
+            flask_session._get_current_object(),  # type: ignore[attr-defined]
+            {IDENTITY_KEY: encode_identity(identity)},
+            _vaulted(tokens),
+        )
+        user_signed_in.send(current_app._get_current_object(), identity=identity)  # type: ignore[attr-defined]
+        return see_other(transaction.next_url)
+
+    def _identify(self, client: Client, opened: Opened, code: str) -> tuple[TokenSet, Identity]:
+        from ..oidc.tokens import IDTokenCheck
+
+        transaction, settings = opened.transaction, client.settings
+        tokens = client.redeem(
+            code, redirect_uri=transaction.redirect_uri, verifier=opened.verifier
+        )
+        check = IDTokenCheck(
+            nonce=opened.nonce,
+            access_token=tokens.access_token,
+            code=code,
+            max_age=transaction.max_age,
+            required_acr=settings.required_acr or (),
+        )
+        claims = client.verify(tokens, check)
+        more = client.userinfo(tokens.access_token, claims["sub"]) if settings.userinfo else None
+        identity = identity_from(
+            merge_claims(claims, more),
+            issuer=claims["iss"],
+            provider=settings.name,
+            preset=client.preset,
+        )
+        try:
+            client.preset.check_claims(claims)
+        except SignInRefused as error:
+            error.account = _account(identity)
+            raise
+        return tokens, identity
+
+    def _again(self, request: Request, opened: Opened, code: str) -> Response:
+        """A callback of this browser that came too late or twice: go on, or start once more."""
+        transaction = opened.transaction
+        if current_identity():
+            return see_other(transaction.next_url)
+        if transaction.attempt:
+            raise TransactionLost("a second callback in a row came too late", code=code)
+        return self.start(
+            request,
+            provider=transaction.provider,
+            next_url=transaction.next_url,
+            extras={} if transaction.max_age is None else {"max_age": str(transaction.max_age)},
+            attempt=1,
+        )
+
+    def _lost(self, request: Request, state: str, error: TransactionLost) -> Response:
+        """A callback without its cookie: this may be another browser, so nothing is redeemed."""
+        lost = self._transactions.lost(state)
+        if lost is None:
+            raise error
+        next_url = self._addresses.safe_next(request, lost.next_url)
+        if current_identity():
+            return see_other(next_url)
+        if lost.attempt:
+            error.code = "cookies_blocked"
+        error.next_url, error.restart = next_url, not lost.attempt
+        raise error
+
+
+def _refusal(error: str | None) -> ProviderRefused:
+    from ..oidc.client import error_code
+
+    name = error_code(error)
+    return ProviderRefused(
+        f"the provider answered {name}",
+        code=name if name in _KNOWN_REFUSALS else None,
+        status=503 if name == "temporarily_unavailable" else None,
+        provider_error=name,
+    )
+
+
+def _account(identity: Identity) -> str:
+    return identity.email or identity.username or identity.name
+
+
+def _vaulted(tokens: TokenSet) -> dict[str, Any]:
+    return {
+        "access_token": tokens.access_token,
+        "id_token": tokens.id_token,
+        "refresh_token": tokens.refresh_token,
+        "expires_at": tokens.expires_at,
+        "scope": tokens.scope,
+    }

@@ -1,0 +1,180 @@
+"""Log-out: here first, then at the provider (RP-Initiated Logout 1.0)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from typing import Any
+
+from flask import Request, Response, current_app, session
+
+from ..access.identity import Identity, current_identity
+from ..errors import DifyOAuthError, InvalidRequest
+from ..sealing import BrokenSeal, Keyring
+from ..sessions.interface import SessionInterface
+from ..sessions.session import Session
+from ..signals import user_signed_out
+from .address import Addresses
+from .clients import Clients
+from .pages import page
+from .parameters import single
+from .redirects import see_other
+
+__all__ = ["SignOut", "is_foreign"]
+
+_logger = logging.getLogger("flask_dify_oauth")
+_PURPOSE = "log-out at the provider"
+_FORM = "log-out form"
+_LIFETIME = 3600
+
+
+def is_foreign(request: Request, origin: str) -> bool:
+    """Whether another site may have caused a POST.
+
+    By Fetch Metadata, else by ``Origin``; a client that sends neither is no browser of today, and
+    nobody can make it act against its will.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    sent = request.headers.get("Origin")
+    return sent is not None and sent.lower() != origin
+
+
+def _is_own_navigation(request: Request) -> bool:
+    """A link on a page of this application, opened by the person."""
+    headers = request.headers
+    return (
+        headers.get("Sec-Fetch-Site") == "same-origin"
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+        and "prefetch" not in headers.get("Sec-Purpose", "")
+    )
+
+
+class SignOut:
+    """Ends sessions of one application at the browser's wish."""
+
+    def __init__(
+        self, clients: Clients, addresses: Addresses, sessions: SessionInterface, keyring: Keyring
+    ) -> None:
+        self._clients = clients
+        self._addresses = addresses
+        self._sessions = sessions
+        self._keyring = keyring
+        self._https = sessions.cookie_name.startswith("__Host-")
+        self._cookie = f"{'__Host-' if self._https else ''}dify_oauth_bye"
+
+    def requested(self, request: Request) -> Response:
+        """Log out, or ask first when another site may be behind the request."""
+        identity = current_identity()
+        if request.method == "POST":
+            foreign = is_foreign(request, self._addresses.origin(request))
+            willed = not foreign or self._is_own_form(request)
+        else:
+            willed = _is_own_navigation(request)
+        if not identity:
+            return see_other(self._addresses.route(request, "/logged-out"))
+        if willed:
+            return self._sign_out(request, identity)
+        return page(
+            "logout",
+            status=403 if request.method == "POST" else 200,
+            account=_account(identity),
+            cancel_url=self._addresses.home(request),
+            fields=self.form_fields(),
+        )
+
+    def form_fields(self) -> dict[str, str]:
+        """Hidden fields for our own form: it sends no origin, and old browsers no metadata."""
+        return {"token": self._keyring.sign(_FORM, self._session_mark())}
+
+    def _is_own_form(self, request: Request) -> bool:
+        try:
+            mark, _, _ = self._keyring.unsign(_FORM, request.form.get("token", ""))
+        except BrokenSeal:
+            return False
+        return bool(mark == self._session_mark())
+
+    @staticmethod
+    def _session_mark() -> str:
+        """Names the session without telling its cookie."""
+        current: Session = session._get_current_object()  # type: ignore[attr-defined]
+        return hashlib.sha256(f"log-out {current.cookie}".encode()).hexdigest()
+
+    def _sign_out(self, request: Request, identity: Identity) -> Response:
+        current: Any = session._get_current_object()  # type: ignore[attr-defined]
+        id_token = self._sessions.tokens(current).get("id_token")
+        self._sessions.end(current)
+        user_signed_out.send(
+            current_app._get_current_object(),  # type: ignore[attr-defined]
+            identity=identity,
+            reason="requested",
+        )
+        state = secrets.token_urlsafe(16)
+        url = self._url_at_provider(request, identity.provider, id_token, state)
+        response = see_other(url or self._addresses.route(request, "/logged-out"))
+        # Remembers what was done, so that the page on return tells the truth.
+        note = self._keyring.sign(_PURPOSE, [state if url else None, identity.provider])
+        response.set_cookie(self._cookie, note, max_age=_LIFETIME, **self._attributes())
+        return response
+
+    def _url_at_provider(
+        self, request: Request, provider: str, id_token: str | None, state: str
+    ) -> str | None:
+        """Where to log out at the provider; a provider that is down does not keep anybody here."""
+        try:
+            return self._clients.get(provider).end_session_url(
+                return_to=self._addresses.absolute(request, "/logged-out"),
+                id_token=id_token,
+                state=state,
+            )
+        except DifyOAuthError as error:
+            _logger.warning("[%s] log-out not passed on: %s", error.error_id, error.detail)
+            return None
+
+    def landed(self, request: Request) -> Response:
+        """The page after log-out; it never signs in again by itself."""
+        identity = current_identity()
+        variant, provider = "nobody", ""
+        if identity:
+            variant = "still"
+        elif (note := self._note(request)) is not None:
+            state, provider = note
+            same = state is not None and self._state(request) == state
+            variant = "everywhere" if same else "here"
+        response = page(
+            "signed_out",
+            variant=variant,
+            provider=self._clients.label(provider),
+            account=_account(identity),
+            fields=self.form_fields() if identity else {},
+            home_url=self._addresses.home(request),
+            login_url=self._addresses.route(request, "/login"),
+        )
+        if not identity and request.cookies.get(self._cookie):
+            response.delete_cookie(self._cookie, **self._attributes())
+        return response
+
+    @staticmethod
+    def _state(request: Request) -> str | None:
+        """What the provider brought back; a wrong state changes the page's words, nothing else."""
+        try:
+            return single(request.args, "state", most=200)
+        except InvalidRequest:
+            return None
+
+    def _note(self, request: Request) -> tuple[str | None, str] | None:
+        try:
+            payload, _, _ = self._keyring.unsign(_PURPOSE, request.cookies.get(self._cookie, ""))
+        except BrokenSeal:
+            return None
+        return payload[0], payload[1]
+
+    def _attributes(self) -> dict[str, Any]:
+        return {"path": "/", "secure": self._https, "httponly": True, "samesite": "Lax"}
+
+
+def _account(identity: Identity) -> str:
+    return identity.email or identity.username or identity.name

@@ -1,0 +1,207 @@
+"""Renders the pages of ``templates/`` and the JSON of failures, in the reader's language.
+
+A page is replaced by a template of the same name (``dify_oauth/error.html``) in the application's
+own folder. One that does not render is logged, and the page of this package is shown instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import ChainMap
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from flask import Request, Response, current_app, request, url_for
+from jinja2 import Environment, FileSystemLoader, Undefined
+
+from ..errors import DifyOAuthError
+from .messages import LANGUAGES, choose_language, message_for, translations
+
+__all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "secure_headers"]
+
+#: the folders that the blueprint serves
+TEMPLATES = Path(import_module("flask_dify_oauth.templates").__path__[0])
+STATIC = TEMPLATES / "static"
+
+_HTML = {"text/html", "application/xhtml+xml"}
+_JSON = {"application/json", "application/problem+json"}
+#: failures that another account may cure
+_ACCOUNT_CODES = {"forbidden", "sign_in_refused"}
+
+
+def page(template: str, *, status: int = 200, **context: Any) -> Response:
+    """Render ``dify_oauth/<template>.html``.
+
+    :param template: choose, signed_out, logout, error or forbidden; each names its context on top.
+    :param context: what the template needs; wins over the application's context processors.
+    """
+    language = choose_language(request.accept_languages)
+    context["language"] = LANGUAGES[language]
+    context.setdefault("app_name", current_app.config.get("DIFY_OAUTH_APP_NAME"))
+    name = f"dify_oauth/{template}.html"
+    try:
+        full = dict(context)
+        current_app.update_template_context(full)
+        body = _environment(language).get_template(name).render(full)
+    except Exception:
+        # The application's own template or context processor must not hide this page.
+        current_app.logger.exception("%s did not render; showing the package's own page", name)
+        body = _own_environment(language).get_template(name).render(context)
+    return _answer(body, status, "text/html", language)
+
+
+def error_response(
+    error: DifyOAuthError,
+    *,
+    retry_url: str | None = None,
+    restart_url: str | None = None,
+    as_json: bool | None = None,
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
+    **context: Any,
+) -> Response:
+    """The answer for a failure: problem details (RFC 9457) for scripts, a page for people.
+
+    :param error: explained by its code; ``error.detail`` is for the log and never shown.
+    :param retry_url: behind the "try again" link; should keep where the person wanted to go.
+    :param restart_url: opened at once by the page itself, for the one automatic new start.
+    :param as_json: overrules :func:`prefers_json`.
+    :param headers: more headers, such as ``WWW-Authenticate``.
+    :param members: more members for the JSON answer.
+    :param context: more for the page, such as ``account`` and ``next_url`` on 403.
+    """
+    if prefers_json(request) if as_json is None else as_json:
+        response = _problem(error, members or {})
+    else:
+        refused = error.status == HTTPStatus.FORBIDDEN and error.code in _ACCOUNT_CODES
+        context = {
+            "next_url": error.next_url,
+            "signed_in": error.code == "forbidden",
+            **context,
+            "message": message_for(error.code),
+            "code": error.code,
+            "error_id": error.error_id,
+            "retry_url": _web_address(retry_url),
+            "restart_url": _web_address(restart_url),
+        }
+        response = page("forbidden" if refused else "error", status=error.status, **context)
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "5"
+    response.headers.update(headers or {})
+    response.vary.update(("Accept", "X-Requested-With", "Sec-Fetch-Mode"))
+    return response
+
+
+def secure_headers(response: Response, *, loopback: bool = False) -> Response:
+    """Set the security headers of our own answers (RFC 9700, sections 4.2 and 4.16).
+
+    :param loopback: the application is served by plain http on this machine. Browsers apply
+        ``form-action`` to redirects too, and after log-out these lead to the provider.
+    """
+    forms = "'self' https: http:" if loopback else "'self' https:"
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
+        f" frame-ancestors 'none'; form-action {forms}"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    return response
+
+
+def prefers_json(request: Request) -> bool:
+    """Whether a script asks rather than a person who opens a page.
+
+    A browser that opens a page says so in ``Sec-Fetch-Mode``, or, an old one, lists ``text/html``
+    in ``Accept``. A bare ``*/*`` or no ``Accept`` at all is a program.
+    """
+    if request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest":
+        return True
+    mode = request.headers.get("Sec-Fetch-Mode")
+    if mode is not None:
+        return mode != "navigate"
+    accepted = [(kind.lower(), quality) for kind, quality in request.accept_mimetypes]
+    html = max((quality for kind, quality in accepted if kind in _HTML), default=0)
+    other = max((quality for kind, quality in accepted if kind in _JSON), default=0)
+    return html <= 0 or other > html
+
+
+def _problem(error: DifyOAuthError, members: Mapping[str, Any]) -> Response:
+    language = choose_language(request.accept_languages)
+    texts, translate = message_for(error.code), translations(language).gettext
+    space = "" if language == "zh" else " "
+    body = {
+        **members,
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": translate(texts.explanation) + space + translate(texts.remedy),
+        "error": error.code,
+        "error_id": error.error_id,
+    }
+    return _answer(json.dumps(body), error.status, "application/problem+json", language)
+
+
+def _answer(body: str, status: int, mimetype: str, language: str) -> Response:
+    external: object = current_app.config.get("DIFY_OAUTH_EXTERNAL_URL")
+    response = Response(body, status, mimetype=mimetype)
+    response.content_language.add(LANGUAGES[language])
+    response.vary.update(("Accept-Language", "Cookie"))
+    return secure_headers(response, loopback=not str(external or "").lower().startswith("https:"))
+
+
+def _web_address(url: str | None) -> str | None:
+    """The address if a link may lead there; nothing for ``javascript:`` and its kind."""
+    return url if url and url.startswith(("/", "https://", "http://")) else None
+
+
+def _environment(language: str) -> Environment:
+    """The application's templates in one language; its own environment stays as it is."""
+    known: dict[str, Environment] = current_app.extensions.setdefault("dify_oauth.pages", {})
+    if language not in known:
+        parent = current_app.jinja_env
+        # An application may have other delimiters or no escaping; our pages count on these.
+        overlay = parent.overlay(
+            block_start_string="{%",
+            block_end_string="%}",
+            variable_start_string="{{",
+            variable_end_string="}}",
+            comment_start_string="{#",
+            comment_end_string="#}",
+            line_statement_prefix=None,
+            line_comment_prefix=None,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=Undefined,
+            finalize=None,
+            autoescape=True,
+            enable_async=False,
+        )
+        # The extension writes "_" into the globals, and an overlay shares those of its parent.
+        overlay.globals = ChainMap({}, parent.globals)  # type: ignore[assignment]
+        known[language] = _speak(overlay, language)
+    return known[language]
+
+
+@cache
+def _own_environment(language: str) -> Environment:
+    """This package's templates alone, for when those of the application fail."""
+    loader = FileSystemLoader(TEMPLATES)
+    own = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    own.globals["url_for"] = url_for
+    return _speak(own, language)
+
+
+def _speak(environment: Environment, language: str) -> Environment:
+    # Where the application uses the extension too, an overlay inherits the parent's method.
+    vars(environment).pop("install_gettext_translations", None)
+    environment.add_extension("jinja2.ext.i18n")
+    install = environment.install_gettext_translations  # type: ignore[attr-defined]
+    install(translations(language), newstyle=True)
+    return environment

@@ -1,0 +1,47 @@
+"""What one application's sign-in consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from flask import Response, current_app
+
+from ..sessions.interface import SessionInterface
+from ..settings import Settings
+from .address import Addresses
+from .clients import Clients
+
+if TYPE_CHECKING:
+    from .flow import SignIn
+    from .logout import SignOut
+
+__all__ = ["Challenge", "Parts", "current_parts"]
+
+
+class Challenge(Protocol):
+    """The answer to somebody unknown; see :func:`failures.challenge`."""
+
+    def __call__(self, *, as_json: bool | None = None) -> Response: ...
+
+
+@dataclass
+class Parts:
+    """Stands in ``app.extensions["dify_oauth"]``; guards ask it as their ``Gatekeeper``."""
+
+    settings: Settings
+    addresses: Addresses
+    clients: Clients
+    sessions: SessionInterface
+    sign_in: SignIn
+    sign_out: SignOut
+    challenge: Challenge
+
+    def owns_endpoint(self, endpoint: str | None) -> bool:
+        """Whether a route belongs to the sign-in itself."""
+        return endpoint is not None and endpoint.startswith("dify_oauth.")
+
+
+def current_parts() -> Parts:
+    """The parts of the application that serves this request."""
+    return cast(Parts, current_app.extensions["dify_oauth"])

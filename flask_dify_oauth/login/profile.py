@@ -1,0 +1,80 @@
+"""Makes an identity out of what the provider said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..access.identity import Identity
+from ..errors import ProviderUnusable
+
+if TYPE_CHECKING:
+    from ..oidc.providers import Preset
+
+__all__ = ["identity_from", "merge_claims"]
+
+#: They served the verification and say nothing about the person.
+_SPENT = frozenset(
+    {"nonce", "at_hash", "c_hash", "s_hash", "exp", "nbf", "iat", "jti", "azp", "aud"}
+)
+#: They say who vouches for whom and when: the ID token alone decides, even by its silence.
+_SIGNED_ONLY = _SPENT | {"iss", "sub", "sid", "auth_time", "acr", "amr", "tid", "hd", "events"}
+_MOST_BYTES = 200_000
+
+
+def merge_claims(id_token: Mapping[str, Any], userinfo: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Both sources in one; where they differ, the signed ID token is right."""
+    if userinfo is None:
+        return dict(id_token)
+    more = {name: value for name, value in userinfo.items() if name not in _SIGNED_ONLY}
+    merged = {**more, **id_token}
+    for subject in ("email", "phone_number"):
+        # "verified" speaks of the address beside it, not of one from elsewhere.
+        flag = f"{subject}_verified"
+        verified = (id_token if subject in id_token else more).get(flag)
+        if verified is None and id_token.get(subject) == more.get(subject):
+            verified = more.get(flag)
+        merged.pop(flag, None)
+        if verified is not None:
+            merged[flag] = verified
+    return merged
+
+
+def identity_from(
+    claims: Mapping[str, Any], *, issuer: str, provider: str, preset: Preset
+) -> Identity:
+    """The identity of merged claims.
+
+    :raises ProviderUnusable: when there are more claims than a session should carry.
+    """
+    told = {name: value for name, value in claims.items() if name not in _SPENT}
+    raw = msgspec.msgpack.encode(told)
+    if len(raw) > _MOST_BYTES:
+        raise ProviderUnusable(f"the claims of one person have {len(raw)} bytes")
+    email, username = _text(claims, "email"), _text(claims, "preferred_username")
+    auth_time, amr = claims.get("auth_time"), claims.get("amr")
+    return Identity(
+        issuer=issuer,
+        subject=claims["sub"],
+        provider=provider,
+        name=_text(claims, "name") or username or email or claims["sub"],
+        email=email,
+        email_verified=bool(email) and claims.get("email_verified") is True,
+        username=username,
+        groups=preset.groups(claims),
+        roles=preset.roles(claims),
+        signed_in_at=int(time.time()),
+        auth_time=int(auth_time) if isinstance(auth_time, (int, float)) else None,
+        acr=_text(claims, "acr") or None,
+        amr=tuple(x for x in amr if isinstance(x, str)) if isinstance(amr, list) else (),
+        sid=_text(claims, "sid") or None,
+        raw_claims=raw,
+    )
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,182 @@
+"""One sign-in under way: bound to one browser by a cookie of its own, nothing on the server.
+
+``state`` is an encrypted text that nobody can guess; the cookie is named after it and signed.
+Nonce and PKCE verifier are derived from the application's secret and the transaction's random id,
+so that neither cookie nor address holds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from flask import Request, Response
+
+from ..errors import TransactionLost
+from ..sealing import BrokenSeal, Key, Keyring
+
+__all__ = ["Lost", "Transaction", "Transactions"]
+
+_PURPOSE = "sign-in transaction"
+_STATE = "sign-in state"
+_NAME = re.compile(r"(__Host-)?dify_oauth_tx_[0-9a-f]{16}")
+#: A browser keeps so many sign-ins under way, in cookies of so many bytes altogether: servers
+#: refuse requests whose headers grow beyond 8 kB.
+_MOST = 5
+_MOST_BYTES = 3500
+#: A way back longer than this stands in the cookie alone; providers refuse endless addresses.
+_MOST_IN_STATE = 600
+_MOST_STATE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What was decided when the sign-in began."""
+
+    id: str
+    provider: str
+    next_url: str
+    redirect_uri: str
+    #: how many automatic new starts came before
+    attempt: int = 0
+    #: seconds, when the provider was told so
+    max_age: int | None = None
+    started_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What a state still says when its cookie is gone."""
+
+    next_url: str | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A transaction with the values that belong to it alone."""
+
+    transaction: Transaction
+    nonce: str
+    verifier: str
+    expired: bool
+
+
+def _derived(key: Key, purpose: str, transaction_id: str) -> str:
+    """43 characters of the base64url alphabet (OIDC Core, 15.5.2; RFC 7636, section 4.1)."""
+    return urlsafe_b64encode(key.derive(purpose, transaction_id.encode())).rstrip(b"=").decode()
+
+
+class Transactions:
+    """Begins sign-ins and finds them again.
+
+    :param lifetime: seconds that a person may take.
+    :param https: whether cookies are ``__Host-`` and Secure.
+    """
+
+    def __init__(self, keyring: Keyring, *, lifetime: float, https: bool) -> None:
+        self._keyring = keyring
+        self._lifetime = lifetime
+        self._https = https
+
+    def begin(
+        self, *, provider: str, next_url: str, redirect_uri: str, attempt: int, max_age: int | None
+    ) -> tuple[str, str, Opened]:
+        """A new transaction: its state, the cookie that binds it, and its secrets."""
+        transaction_id = secrets.token_urlsafe(32)
+        kept = next_url if len(next_url) <= _MOST_IN_STATE else ""
+        hidden = json.dumps([transaction_id, attempt, kept]).encode()
+        state = self._keyring.seal(_STATE, hidden)
+        transaction = Transaction(
+            transaction_id, provider, next_url, redirect_uri, attempt, max_age
+        )
+        cookie = self._keyring.sign(_PURPOSE, astuple(transaction)[:-1])
+        key = self._keyring.keys[0]
+        opened = Opened(
+            transaction,
+            _derived(key, "nonce", transaction_id),
+            _derived(key, "code verifier", transaction_id),
+            expired=False,
+        )
+        return state, cookie, opened
+
+    def bind(self, response: Response, request: Request, state: str, cookie: str) -> None:
+        """Give the browser the cookie, and take its oldest ones away when they are too many."""
+        name = self._cookie_name(state)
+        room = _MOST_BYTES - len(name) - len(cookie)
+        others = sorted(self._present(request), reverse=True)
+        for place, (_, size, other) in enumerate(others):
+            room -= size
+            if other != name and (place >= _MOST - 1 or room < 0):
+                self.forget(response, other)
+        # No Max-Age: a person who comes back late is still told where they wanted to go.
+        response.set_cookie(name, cookie, **self._attributes())
+
+    def _present(self, request: Request) -> list[tuple[float, int, str]]:
+        found = []
+        for name, value in request.cookies.items():
+            if _NAME.fullmatch(name):
+                try:
+                    _, signed_at, _ = self._keyring.unsign(_PURPOSE, value)
+                except BrokenSeal:
+                    signed_at = 0.0
+                found.append((signed_at, len(name) + len(value), name))
+        return found
+
+    def forget(self, response: Response, name: str) -> None:
+        response.delete_cookie(name, **self._attributes())
+
+    def finish(self, response: Response, state: str) -> None:
+        """Take the cookie of a finished sign-in away."""
+        self.forget(response, self._cookie_name(state))
+
+    def find(self, request: Request, state: str) -> Opened:
+        """The transaction of a callback, if this browser began it.
+
+        :raises TransactionLost: it did not, or its cookie is gone.
+        """
+        values = request.cookies.getlist(self._cookie_name(state))
+        if len(values) != 1:
+            raise TransactionLost("the browser has no cookie for this state")
+        try:
+            payload, signed_at, key = self._keyring.unsign(_PURPOSE, values[0])
+            hidden = self._open_state(state)
+        except BrokenSeal as error:
+            raise TransactionLost(f"the state or its cookie is {error}") from None
+        transaction = replace(Transaction(*payload), started_at=signed_at)
+        if not secrets.compare_digest(transaction.id, hidden[0]):
+            raise TransactionLost("state and cookie belong to different sign-ins")
+        age = time.time() - signed_at
+        return Opened(
+            transaction,
+            _derived(key, "nonce", transaction.id),
+            _derived(key, "code verifier", transaction.id),
+            expired=not -60 <= age <= self._lifetime,
+        )
+
+    def lost(self, state: str) -> Lost | None:
+        """What a state of ours says without its cookie; None when it is not of our making."""
+        try:
+            hidden = self._open_state(state)
+        except BrokenSeal:
+            return None
+        return Lost(hidden[2] or None, hidden[1])
+
+    def _open_state(self, state: str) -> list[Any]:
+        if len(state) > _MOST_STATE:
+            raise BrokenSeal("too long")
+        opened: list[Any] = json.loads(self._keyring.open(_STATE, state))
+        return opened
+
+    def _cookie_name(self, state: str) -> str:
+        digest = hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"{'__Host-' if self._https else ''}dify_oauth_tx_{digest}"
+
+    def _attributes(self) -> dict[str, Any]:
+        return {"path": "/", "secure": self._https, "httponly": True, "samesite": "Lax"}

@@ -1,0 +1,1 @@
+"""Speaks OpenID Connect; knows no Flask. Loaded at the first sign-in, not before."""

@@ -1,0 +1,138 @@
+"""A provider's metadata (OpenID Connect Discovery 1.0), believed when checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import ProviderUnusable
+from ..judging import is_loopback_host, judge_url
+from .fresh import Fresh
+from .http import Transport
+from .strict import StrictError, json_object, optional_text, text, texts
+
+__all__ = ["Discovery", "Metadata", "parse_metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What we use of a provider's metadata (Discovery, section 3; RFC 8414, section 2)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None
+    end_session_endpoint: str | None
+    token_endpoint_auth_methods: tuple[str, ...]
+    #: RFC 9207, section 3: the provider names itself in every authorization response.
+    iss_parameter_supported: bool
+
+
+def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
+    """Check metadata and keep what is used.
+
+    :param issuer: the issuer that was asked; the metadata must name the very same one
+        (Discovery, section 4.3), else one provider could speak for another.
+    :raises StrictError: when a member is missing, of the wrong type, or leads where it must not.
+    """
+    if text(members, "issuer") != issuer:
+        raise StrictError(f"names issuer {members['issuer']!r} instead of {issuer!r}")
+    types = texts(members, "response_types_supported")
+    if types is not None and "code" not in types:
+        raise StrictError("offers no authorization code flow")
+    # Discovery, section 3: client_secret_basic where nothing is said.
+    methods = texts(members, "token_endpoint_auth_methods_supported") or ("client_secret_basic",)
+    flag = members.get("authorization_response_iss_parameter_supported", False)
+    if not isinstance(flag, bool):
+        raise StrictError("authorization_response_iss_parameter_supported is no boolean")
+    return Metadata(
+        issuer=issuer,
+        authorization_endpoint=_endpoint(members, "authorization_endpoint", issuer) or "",
+        token_endpoint=_endpoint(members, "token_endpoint", issuer) or "",
+        jwks_uri=_endpoint(members, "jwks_uri", issuer) or "",
+        userinfo_endpoint=_endpoint(members, "userinfo_endpoint", issuer, optional=True),
+        end_session_endpoint=_endpoint(members, "end_session_endpoint", issuer, optional=True),
+        token_endpoint_auth_methods=methods,
+        iss_parameter_supported=flag,
+    )
+
+
+def _endpoint(
+    members: dict[str, Any], name: str, issuer: str, *, optional: bool = False
+) -> str | None:
+    value = optional_text(members, name) if optional else text(members, name)
+    if value is None:
+        return None
+    try:
+        judge_url(value, query=True)
+    except ValueError as error:
+        raise StrictError(f"{name} {error}") from None
+    ours, theirs = urlsplit(issuer), urlsplit(value)
+    if theirs.scheme == "http" and ours.scheme == "https":
+        raise StrictError(f"{name} is plain http")
+    host, home = theirs.hostname or "", ours.hostname or ""
+    if host != home and _is_inside(host) and not _is_inside(home):
+        raise StrictError(f"{name} leads into this network, the issuer does not")
+    return value
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is this machine or in a private network; unknown names are not."""
+    if is_loopback_host(host):
+        return True
+    try:
+        found = {item[4][0] for item in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return False
+    return any(not ipaddress.ip_address(str(address).split("%")[0]).is_global for address in found)
+
+
+class Discovery:
+    """Metadata of one provider, kept for a while.
+
+    :param issuer: the configured issuer; its metadata is at a fixed path below it.
+    :param named: what the metadata must call itself; differs for templated issuers alone.
+    :param lifetime: seconds until it is fetched again; old metadata serves while that fails.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        issuer: str,
+        *,
+        named: str | None = None,
+        lifetime: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._issuer = issuer
+        self._named = named or issuer
+        # Discovery, section 4: a slash at the issuer's end is taken off first.
+        self._url = issuer.rstrip("/") + "/.well-known/openid-configuration"
+        self._kept: Fresh[Metadata] = Fresh(self._fetch, lifetime=lifetime, clock=clock)
+
+    def metadata(self) -> Metadata:
+        """The metadata, fetched when there is none or it is old.
+
+        :raises ProviderUnavailable: it cannot be fetched and none is kept.
+        :raises ProviderUnusable: it is not metadata of this issuer.
+        """
+        return self._kept.get()
+
+    def known(self) -> Metadata | None:
+        """The metadata if it was fetched before; asks nobody."""
+        return self._kept.known()
+
+    def _fetch(self) -> Metadata:
+        response = self._transport.get(self._url, accept="application/json")
+        if response.status_code != 200:
+            raise ProviderUnusable(f"{self._url} answered {response.status_code}")
+        try:
+            return parse_metadata(json_object(response.content), self._named)
+        except StrictError as error:
+            raise ProviderUnusable(f"{self._url}: {error}") from None

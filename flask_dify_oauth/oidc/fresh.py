@@ -1,0 +1,87 @@
+"""A value that is fetched from elsewhere and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
+
+__all__ = ["Fresh"]
+
+T = TypeVar("T")
+
+#: Seconds during which a failed fetch is not tried again, so that a dead provider holds up
+#: one worker now and then, not every request.
+_PAUSE_AFTER_FAILURE = 2.0
+#: How long an old value may serve while fetching fails, in lifetimes.
+_STALE_LIFETIMES = 24
+
+
+class Fresh(Generic[T]):
+    """One fetch at a time, an old value while fetching fails, a pause after a failure.
+
+    :param lifetime: seconds until a value is fetched again.
+    :param clock: seconds that only grow (``time.monotonic``).
+    """
+
+    def __init__(
+        self, fetch: Callable[[], T], *, lifetime: float, clock: Callable[[], float]
+    ) -> None:
+        self._fetch = fetch
+        self._lifetime = lifetime
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: tuple[T, float] | None = None
+        self._failure: tuple[DifyOAuthError, float] | None = None
+
+    def known(self) -> T | None:
+        """The value kept, old or not; fetches nothing."""
+        kept = self._kept
+        return kept[0] if kept else None
+
+    def get(self) -> T:
+        """The value, fetched when it is old.
+
+        :raises ProviderUnavailable, ProviderUnusable: fetching failed and no value is kept.
+        """
+        kept = self._kept
+        if kept and self._clock() - kept[1] < self._lifetime:
+            return kept[0]
+        # Whoever has an old value does not wait for the one that fetches.
+        if not self._lock.acquire(blocking=kept is None):
+            assert kept is not None
+            return kept[0]
+        try:
+            if self._kept is not kept and self._kept:
+                return self._kept[0]
+            return self._renew(kept)
+        finally:
+            self._lock.release()
+
+    def renew(self, seen: T) -> T:
+        """Fetch now, unless another thread has replaced ``seen`` in the meantime."""
+        with self._lock:
+            if self._kept and self._kept[0] is not seen:
+                return self._kept[0]
+            return self._renew(None)
+
+    def _renew(self, kept: tuple[T, float] | None) -> T:
+        now = self._clock()
+        usable = kept and now - kept[1] < self._lifetime * _STALE_LIFETIMES
+        if self._failure and now - self._failure[1] < _PAUSE_AFTER_FAILURE:
+            if kept and usable:
+                return kept[0]
+            error = self._failure[0]
+            # A new exception, so that each request has an error id of its own.
+            raise type(error)(f"{error.detail} (asked a moment ago)")
+        try:
+            value = self._fetch()
+        except (ProviderUnavailable, ProviderUnusable) as error:
+            self._failure = (error, self._clock())
+            if kept and usable:
+                return kept[0]
+            raise
+        self._kept, self._failure = (value, self._clock()), None
+        return value

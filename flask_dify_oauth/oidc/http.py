@@ -1,0 +1,216 @@
+"""One pooled HTTP client for everything that is said to a provider.
+
+Whatever uses it (our own GETs, Authlib's ``OAuth2Session``) gets the same protections from the
+adapter: certificates checked, https outside loopback, no redirects followed, answers bounded in
+bytes and in seconds, kept connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import TimeoutError
+
+from ..errors import ProviderUnavailable, ProviderUnusable
+from ..judging import is_loopback_host
+
+__all__ = ["MAX_ANSWER", "BearerAuth", "NoAuth", "Transport"]
+
+#: The largest answer that is read, in bytes.
+MAX_ANSWER = 1_048_576
+
+
+class NoAuth(requests.auth.AuthBase):
+    """Sends no credentials: without it requests would look for some in ~/.netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class BearerAuth(requests.auth.AuthBase):
+    """An access token in the header, never in the address (RFC 6750, section 2.1)."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class _Watch(threading.local):
+    """Ends the answer that this thread waits for when its time is over.
+
+    A socket's time-out counts anew for each byte that trickles in; only a clock of our own bounds
+    the whole.
+    """
+
+    timer: threading.Timer | None = None
+
+    def start(self, sock: socket.socket, seconds: float) -> None:
+        self.stop()
+        self.timer = threading.Timer(seconds, _shut, [sock])
+        self.timer.daemon = True
+        self.timer.start()
+
+    def stop(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def _shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it ended by itself
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _pool_classes(watch: _Watch, deadline: float) -> dict[str, type[HTTPConnectionPool]]:
+    class Watched(HTTPConnection):
+        def getresponse(self) -> Any:
+            if self.sock is not None:
+                watch.start(self.sock, deadline)
+            return super().getresponse()
+
+    class WatchedTLS(Watched, HTTPSConnection):
+        pass
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Watched
+
+    class TLSPool(HTTPSConnectionPool):
+        ConnectionCls = WatchedTLS
+
+    return {"http": Pool, "https": TLSPool}
+
+
+class _Retry(Retry):
+    """Repeats a GET once after a connection that broke, but not after a silence."""
+
+    def increment(
+        self,
+        method: Any = None,
+        url: Any = None,
+        response: Any = None,
+        error: Any = None,
+        *args: Any,
+    ) -> Any:
+        if isinstance(error, TimeoutError):
+            raise error
+        return super().increment(method, url, response, error, *args)
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._deadline = 2 * timeout
+        self._watch = _Watch()
+        super().__init__(
+            pool_connections=16,
+            pool_maxsize=16,
+            max_retries=_Retry(total=1, redirect=0, status=0, allowed_methods=["GET"]),
+        )
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._watch, self._deadline)
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        where = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold secrets
+        if parts.scheme != "https" and not is_loopback_host(parts.hostname or ""):
+            raise ProviderUnusable(f"{where} is not https")
+        if kwargs.get("verify") is False:
+            raise ProviderUnusable("certificates must be checked")
+        kwargs.update(stream=True, timeout=self._timeout)
+        started = time.monotonic()
+        try:
+            response = super().send(request, *args, **kwargs)
+            body = self._read(response, where)
+        except requests.Timeout:
+            raise ProviderUnavailable(
+                f"{where} did not answer within {self._timeout:g} s"
+            ) from None
+        except (requests.RequestException, OSError) as error:
+            raise ProviderUnavailable(f"{where} cannot be reached: {_reason(error)}") from None
+        finally:
+            self._watch.stop()
+        if time.monotonic() - started > self._deadline:
+            raise ProviderUnavailable(f"{where} took longer than {self._deadline:g} s")
+        if 300 <= response.status_code < 400:
+            raise ProviderUnusable(f"{where} redirects ({response.status_code}); not followed")
+        response._content = body
+        response._content_consumed = True  # type: ignore[attr-defined]  # what .content looks at
+        return response
+
+    @staticmethod
+    def _read(response: requests.Response, where: str) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_content(16_384):
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                response.close()
+                raise ProviderUnusable(f"{where} sent more than {MAX_ANSWER} bytes")
+        return bytes(body)
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in a word; messages of the layers between may quote addresses."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return type(cause).__name__
+
+
+class Transport:
+    """HTTP to one provider.
+
+    :param timeout: seconds to wait for a connection or for more of an answer; a whole answer
+        may take twice as long.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._adapter = _Adapter(timeout)
+        self._timeout = timeout
+        self._pid = os.getpid()
+        self._session = self.prepare(requests.Session())
+
+    def prepare(self, session: requests.Session) -> requests.Session:
+        """Give a session of requests (or of Authlib) this transport and nothing else."""
+        if os.getpid() != self._pid:
+            # After a fork the parent's connections must not be written to.
+            self._pid, self._adapter = os.getpid(), _Adapter(self._timeout)
+        session.adapters.clear()
+        session.mount("https://", self._adapter)
+        session.mount("http://", self._adapter)
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers["User-Agent"] = "flask-dify-oauth"
+        session.headers["Accept-Encoding"] = "identity"  # no decompression bombs
+        session.max_redirects = 0
+        return session
+
+    def get(
+        self, url: str, *, accept: str, auth: requests.auth.AuthBase | None = None
+    ) -> requests.Response:
+        """GET with the answer read whole.
+
+        :raises ProviderUnavailable: no connection, no answer in time.
+        :raises ProviderUnusable: a redirect, too many bytes, plain http outside loopback.
+        """
+        if os.getpid() != self._pid:
+            self._session = self.prepare(requests.Session())
+        headers: Mapping[str, str] = {"Accept": accept}
+        return self._session.get(url, headers=headers, auth=auth or NoAuth(), allow_redirects=False)

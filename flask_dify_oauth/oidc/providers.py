@@ -1,0 +1,204 @@
+"""What is peculiar to a provider, and nothing more; any other one is :class:`Preset` itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import SignInRefused
+from ..settings import ProviderSettings
+from .discovery import Metadata
+
+__all__ = ["PRESETS", "Preset", "preset_for"]
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Preset:
+    """A provider that keeps to the specifications.
+
+    :param settings: what is configured for it.
+    """
+
+    label = "OpenID Connect"
+    #: host names that show this provider (with all below them)
+    hosts: tuple[str, ...] = ()
+    groups_at: tuple[tuple[str, ...], ...] = (("groups",),)
+    roles_at: tuple[tuple[str, ...], ...] = (("roles",),)
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.settings = settings
+
+    def metadata_issuer(self) -> str:
+        """What the metadata must call its issuer."""
+        return self.settings.issuer
+
+    def issuer_fits(self, issuer: str, claims: Mapping[str, Any]) -> bool:
+        """Whether a token's ``iss`` is right (OpenID Connect Core, section 3.1.3.7 (2))."""
+        return issuer == self.settings.issuer
+
+    def authorization_params(self) -> dict[str, str]:
+        """Parameters that this provider wants beside the usual ones."""
+        return {}
+
+    def check_claims(self, claims: Mapping[str, Any]) -> None:
+        """Refuse accounts that may not come in.
+
+        :raises SignInRefused: with the reason.
+        """
+
+    def groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        """The person's groups, in the provider's words."""
+        return _gather(claims, self.groups_at)
+
+    def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        """The person's roles, in the provider's words."""
+        return _gather(claims, self.roles_at)
+
+    def end_session(self, metadata: Metadata, return_to: str) -> tuple[str, dict[str, str]] | None:
+        """Where a browser logs out at the provider, and with which parameters.
+
+        None where the provider has no such place. By default RP-Initiated Logout 1.0, section 2.
+        """
+        if metadata.end_session_endpoint is None:
+            return None
+        return metadata.end_session_endpoint, {
+            "client_id": self.settings.client_id,
+            "post_logout_redirect_uri": return_to,
+        }
+
+
+class Keycloak(Preset):
+    """Roles of the realm and of this client; they reach the ID token or userinfo by a mapper."""
+
+    label = "Keycloak"
+
+    def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        client = self.settings.client_id
+        paths = (("realm_access", "roles"), ("resource_access", client, "roles"), ("roles",))
+        return _gather(claims, paths)
+
+
+class Auth0(Preset):
+    """Own claims carry a name space; log-out has its own form where the standard one is off."""
+
+    label = "Auth0"
+    hosts = ("auth0.com",)
+
+    def groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        return _gather(claims, (("groups",), *_namespaced(claims, "groups")))
+
+    def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        return _gather(claims, (("roles",), *_namespaced(claims, "roles")))
+
+    def end_session(self, metadata: Metadata, return_to: str) -> tuple[str, dict[str, str]] | None:
+        standard = super().end_session(metadata, return_to)
+        if standard is not None:
+            return standard
+        address = self.settings.issuer.rstrip("/") + "/v2/logout"
+        return address, {"client_id": self.settings.client_id, "returnTo": return_to}
+
+
+class Google(Preset):
+    """Workspace accounts are told apart by ``hd``; there are no groups, and no log-out."""
+
+    label = "Google"
+    hosts = ("accounts.google.com",)
+    groups_at = ()
+    roles_at = ()
+
+    def issuer_fits(self, issuer: str, claims: Mapping[str, Any]) -> bool:
+        # Google documents both forms for its ID tokens.
+        return issuer in (self.settings.issuer, self.settings.issuer.removeprefix("https://"))
+
+    def authorization_params(self) -> dict[str, str]:
+        domain = self.settings.hosted_domain
+        return {"hd": domain} if domain else {}
+
+    def check_claims(self, claims: Mapping[str, Any]) -> None:
+        # The request's hd only chooses what is shown; the claim alone is proof.
+        domain = self.settings.hosted_domain
+        found = claims.get("hd")
+        if domain and (not isinstance(found, str) or found.lower() != domain.lower()):
+            raise SignInRefused(f"the account's hosted domain is {found!r}, not {domain!r}")
+
+
+class Entra(Preset):
+    """One tenant, or several behind an issuer whose tokens name their own tenant."""
+
+    label = "Microsoft"
+    hosts = (
+        "login.microsoftonline.com",
+        "login.microsoftonline.us",
+        "login.partner.microsoftonline.cn",
+    )
+
+    def _template(self) -> str | None:
+        tenant = urlsplit(self.settings.issuer).path.split("/")[1]
+        if tenant not in ("common", "organizations"):
+            return None
+        return self.settings.issuer.replace(f"/{tenant}/", "/{tenantid}/", 1)
+
+    def metadata_issuer(self) -> str:
+        return self._template() or self.settings.issuer
+
+    def issuer_fits(self, issuer: str, claims: Mapping[str, Any]) -> bool:
+        template = self._template()
+        if template is None:
+            return super().issuer_fits(issuer, claims)
+        tenant = claims.get("tid")
+        if not isinstance(tenant, str) or not _GUID.fullmatch(tenant):
+            return False
+        return issuer == template.replace("{tenantid}", tenant)
+
+    def check_claims(self, claims: Mapping[str, Any]) -> None:
+        allowed, tenant = self.settings.tenants, claims.get("tid")
+        if allowed and "*" not in allowed and tenant not in allowed:
+            raise SignInRefused(f"the account's tenant is {tenant!r}, which is not allowed")
+
+
+class Okta(Preset):
+    """Groups come with the scope ``groups`` or a claim of the authorization server."""
+
+    label = "Okta"
+    hosts = ("okta.com", "oktapreview.com", "okta-emea.com")
+
+
+PRESETS: Mapping[str, type[Preset]] = {
+    "keycloak": Keycloak,
+    "auth0": Auth0,
+    "google": Google,
+    "entra": Entra,
+    "okta": Okta,
+    "generic": Preset,
+}
+
+
+def preset_for(settings: ProviderSettings) -> Preset:
+    """The preset that is configured, or the one that the issuer's address shows."""
+    if settings.preset:
+        return PRESETS[settings.preset](settings)
+    parts = urlsplit(settings.issuer)
+    host = (parts.hostname or "").lower()
+    for preset in PRESETS.values():
+        if any(host == known or host.endswith("." + known) for known in preset.hosts):
+            return preset(settings)
+    return (Keycloak if "/realms/" in parts.path else Preset)(settings)
+
+
+def _namespaced(claims: Mapping[str, Any], name: str) -> Iterable[tuple[str, ...]]:
+    return ((key,) for key in claims if key.startswith("https://") and key.endswith("/" + name))
+
+
+def _gather(claims: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """The texts that stand in lists at these places, each once; all else there is passed over."""
+    found: dict[str, None] = {}
+    for path in paths:
+        value: Any = claims
+        for step in path:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, (list, tuple)):
+            found.update((item, None) for item in value if isinstance(item, str) and item)
+    return tuple(found)

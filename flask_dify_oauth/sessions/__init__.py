@@ -1,0 +1,1 @@
+"""The session on the server: its interface to Flask, its stores, its vault."""

@@ -1,0 +1,222 @@
+"""``flask.session`` on the server: read when touched, written when changed, dead when ended.
+
+Built on Flask-Session's base class. What its own methods do otherwise: a session is read at the
+first touch and not before; only what changed is written; a deleted session is never written back;
+the store's key is a digest; nothing is ever unpickled; the cookie goes away with the attributes
+that it came with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask, Request, Response
+from flask_session.base import ServerSideSessionInterface
+
+from ..errors import StoreUnavailable
+from . import record
+from .session import Session
+from .store import SessionStore, Stored
+from .vault import open_vault, seal_vault
+
+__all__ = ["SessionInterface"]
+
+_logger = logging.getLogger("flask_dify_oauth")
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
+    """Opens and saves :class:`Session`.
+
+    :param idle_lifetime: seconds without a request after which a session ends.
+    :param absolute_lifetime: seconds after which it ends in any case.
+    :param https: whether browsers come by https; the cookie is then ``__Host-`` and Secure.
+    :param on_failure: the answer in place of one whose session could not be saved.
+    """
+
+    session_class = Session
+
+    def __init__(
+        self,
+        app: Flask,
+        store: SessionStore,
+        *,
+        idle_lifetime: float,
+        absolute_lifetime: float,
+        https: bool,
+        on_failure: Callable[[StoreUnavailable], Response],
+    ) -> None:
+        super().__init__(app, key_prefix="", permanent=False)
+        del self.serializer  # the base class's would unpickle what it cannot read
+        self.store = store
+        self._idle = idle_lifetime
+        self._absolute = absolute_lifetime
+        #: a session is not written again for sliding before so many seconds have passed
+        self._slide = min(60.0, idle_lifetime / 20)
+        self._on_failure = on_failure
+        name = app.config["SESSION_COOKIE_NAME"]
+        self.cookie_name = f"__Host-{name}" if https and not name.startswith("__Host-") else name
+        self._secure = https
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return self.cookie_name
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return self._secure
+
+    def get_cookie_samesite(self, app: Flask) -> str:
+        return "Lax"
+
+    def open_session(self, app: Flask, request: Request) -> Session:
+        return Session(self, request)
+
+    def load(self, session: Session, request: Request) -> dict[str, Any]:
+        """The data of the session that the browser's cookie names, else an empty one."""
+        values = request.cookies.getlist(self.cookie_name)
+        # Two cookies of one name: somebody planted one, and which is ours cannot be told.
+        if len(values) != 1 or not _COOKIE.fullmatch(values[0]):
+            return {}
+        stored = self.store.read(self._get_store_id(values[0]))
+        data = None if stored is None else record.decode(stored.record)
+        if data is None:
+            return {}
+        session.cookie, session.stored = values[0], stored
+        return data
+
+    def save_session(self, app: Flask, session: Session, response: Response) -> None:
+        if not session.accessed and not session.loaded:
+            return
+        try:
+            self._save(session)
+        except StoreUnavailable as error:
+            failure = self._on_failure(error)
+            response.close()
+            response.direct_passthrough = False
+            response.status = failure.status
+            response.response = failure.response
+            response.headers.clear()
+            response.headers.extend(failure.headers)
+        else:
+            if session.send_cookie:
+                self._send_cookie(app, session, response)
+        # What depends on the session belongs to one browser and into no cache.
+        response.vary.add("Cookie")
+        response.cache_control.no_store = True
+        response.cache_control.public = False
+
+    def _save(self, session: Session) -> None:
+        if not session.loaded:
+            return
+        now, data = time.time(), session.data()
+        if session.cookie is None:
+            if session.modified and not session.empty:
+                self._create(session, data, now)
+        elif session.modified and session.empty:
+            self.end(session)
+        elif session.modified:
+            self._upsert_session(None, session, self._get_store_id(session.cookie))
+        elif session.stored and self._due(session.stored, now):
+            try:
+                self.store.touch(self._get_store_id(session.cookie), now + self._idle)
+            except StoreUnavailable as error:  # costs the session a minute, not the answer
+                _logger.warning("session not prolonged: %s", error.detail)
+
+    def _due(self, stored: Stored, now: float) -> bool:
+        """Whether the idle lifetime has moved far enough to be written."""
+        return min(now + self._idle, stored.ends_at) - stored.idle_until >= self._slide
+
+    def _create(self, session: Session, data: dict[str, Any], now: float) -> None:
+        cookie, stored = secrets.token_urlsafe(32), self._lifetimes(data, now)
+        self.store.create(self._get_store_id(cookie), stored, None)
+        session.become(data, cookie, stored)
+
+    def _lifetimes(self, data: Mapping[str, Any], now: float) -> Stored:
+        ends_at = now + self._absolute
+        return Stored(record.encode(data), min(now + self._idle, ends_at), ends_at)
+
+    def _send_cookie(self, app: Flask, session: Session, response: Response) -> None:
+        attributes: dict[str, Any] = {
+            "path": "/",
+            "secure": self._secure,
+            "httponly": True,
+            "samesite": "Lax",
+            "partitioned": self._secure and self.get_cookie_partitioned(app),
+        }
+        if session.cookie is None:
+            # Browsers ignore the deletion of a __Host- cookie that lacks its attributes.
+            response.delete_cookie(self.cookie_name, **attributes)
+            return
+        if session.permanent and session.stored:
+            attributes["max_age"] = int(session.stored.ends_at - time.time())
+        response.set_cookie(self.cookie_name, session.cookie, **attributes)
+
+    def start(self, session: Session, data: dict[str, Any], tokens: Mapping[str, Any]) -> None:
+        """Begin a signed-in session under a new id; the one before is gone with all its data."""
+        session.data()
+        old = session.cookie and self._get_store_id(session.cookie)
+        cookie, stored = secrets.token_urlsafe(32), self._lifetimes(data, time.time())
+        self.store.create(
+            self._get_store_id(cookie), stored, seal_vault(cookie, tokens), replaces=old or None
+        )
+        session.become(data, cookie, stored)
+
+    def end(self, session: Session) -> None:
+        """End a session now: in the store before anything else, then in the browser."""
+        session.data()
+        if session.cookie is not None:
+            self._delete_session(self._get_store_id(session.cookie))
+            session.become({}, None, None)
+
+    def regenerate(self, session: Session) -> None:
+        """Give the session a new id and keep its data; call it when a person's rights change.
+
+        A session that has ended in the meantime stays ended.
+        """
+        data = session.data()
+        if session.cookie is None:
+            return
+        tokens = self.tokens(session)
+        cookie = secrets.token_urlsafe(32)
+        vault = seal_vault(cookie, tokens) if tokens else None
+        modified = session.modified
+        if self.store.move(self._get_store_id(session.cookie), self._get_store_id(cookie), vault):
+            session.become(data, cookie, session.stored)
+            session.modified = modified
+        else:
+            session.become({}, None, None)
+
+    def tokens(self, session: Session) -> dict[str, Any]:
+        """The tokens in the session's vault; none for a session without one."""
+        session.data()
+        if session.cookie is None:
+            return {}
+        sealed = self.store.read_vault(self._get_store_id(session.cookie))
+        return {} if sealed is None else open_vault(session.cookie, sealed)
+
+    # What Flask-Session's base class names, in terms of our store.
+
+    def _get_store_id(self, sid: str) -> bytes:
+        return hashlib.sha256(sid.encode()).digest()
+
+    def _retrieve_session_data(self, store_id: bytes) -> dict[str, Any] | None:
+        stored = self.store.read(store_id)
+        return None if stored is None else record.decode(stored.record)
+
+    def _delete_session(self, store_id: bytes) -> None:
+        self.store.delete(store_id)
+
+    def _upsert_session(self, session_lifetime: Any, session: Session, store_id: bytes) -> None:
+        """Write what this request changed; nothing where the session has ended in the meantime."""
+        before = record.decode(session.stored.record) if session.stored else None
+        data = session.data()
+        session.stored = self.store.update(
+            store_id,
+            lambda current: record.merge(current, before or {}, data),
+            time.time() + self._idle,
+        )

@@ -1,0 +1,98 @@
+"""``flask.session``: a mapping that is not read before it is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flask import Request
+from flask.sessions import SessionMixin
+
+from .store import Stored
+
+if TYPE_CHECKING:
+    from .interface import SessionInterface
+
+__all__ = ["Session"]
+
+
+class Session(SessionMixin):
+    """A session that is not read before it is touched.
+
+    Values are what MessagePack holds (texts, numbers, bytes, lists, dictionaries, times); tuples
+    come back as lists. After a change inside a value, set ``modified``.
+    """
+
+    def __init__(self, interface: SessionInterface, request: Request) -> None:
+        self._interface = interface
+        self._request = request
+        self._data: dict[str, Any] | None = None
+        #: the cookie's value; None for a session that is not in the store
+        self.cookie: str | None = None
+        self.stored: Stored | None = None
+        #: a value and what was decoded from it, for whoever reads the same value again
+        self.seen: tuple[Any, Any] | None = None
+        self.modified = False
+        self.accessed = False
+        #: the cookie must be sent, or taken away, with this answer
+        self.send_cookie = False
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the session was touched."""
+        return self._data is not None
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]
+        """Whether the store does not know this session."""
+        return self.data() is not None and self.cookie is None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing worth keeping."""
+        return not self.data().keys() - {"_permanent"}
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the cookie outlives the browser, until the session's absolute end."""
+        return bool(self.data().get("_permanent", False))
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        if value != self.permanent:  # setting it on every request costs no writing
+            self["_permanent"] = bool(value)
+
+    def data(self) -> dict[str, Any]:
+        """The values, read at the first call.
+
+        :raises StoreUnavailable: the store does not answer.
+        """
+        if self._data is None:
+            self.accessed = True
+            self._data = self._interface.load(self, self._request)
+        return self._data
+
+    def become(self, data: dict[str, Any], cookie: str | None, stored: Stored | None) -> None:
+        """Be another session from now on."""
+        self._data, self.cookie, self.stored = data, cookie, stored
+        self.modified, self.accessed, self.send_cookie = False, True, True
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.data()[key] = value
+        self.modified = True
+
+    def __delitem__(self, key: str) -> None:
+        del self.data()[key]
+        self.modified = True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data())
+
+    def __len__(self) -> int:
+        return len(self.data())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'touched' if self.loaded else 'untouched'}>"
