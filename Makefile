@@ -44,6 +44,13 @@ imports: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest --ignore=tests/live --ignore=tests/browser --cov --cov-report=term
 
+live: $(VENV)/.dev ## the checks against real providers and a browser; installs what they need
+	$(BIN)/python -m scripts.counterparts
+	$(BIN)/python -m pytest tests/live tests/browser
+
+bench: ## measure against bare Flask and against peers, in an environment of their own
+	$(PYTHON) -m benchmarks
+
 readme: $(VENV)/.dev ## write the settings table into both READMEs
 	$(BIN)/python -m scripts.settings_table
 

@@ -20,6 +20,9 @@ __all__ = [
 ]
 
 
+_MOST_LOGGED = 500
+
+
 class ConfigurationError(ValueError):
     """The configuration cannot be used; raised once, at start, for all mistakes together.
 
@@ -61,6 +64,11 @@ class DifyOAuthError(Exception):
         self.provider_error = provider_error
         self.next_url = next_url
         self.error_id = secrets.token_hex(5).upper()
+
+    @property
+    def logged(self) -> str:
+        """The detail as it goes to the log: one line of ASCII, whatever a stranger put into it."""
+        return ascii(self.detail[:_MOST_LOGGED])
 
 
 class NotSignedIn(DifyOAuthError):

@@ -13,7 +13,7 @@ from flask.sessions import SecureCookieSessionInterface
 from .access import guards
 from .access.identity import current_user
 from .errors import ConfigurationError, DifyOAuthError
-from .judging import read_secret_file
+from .judging import judge_parameters, read_secret_file
 from .login.address import Addresses
 from .login.blueprint import make_blueprint
 from .login.clients import Clients
@@ -26,7 +26,7 @@ from .login.transaction import Transactions
 from .sealing import Keyring
 from .sessions.interface import SessionInterface
 from .sessions.sqlite import SQLiteStore
-from .settings import PREFIX, load_settings
+from .settings import PREFIX, Settings, load_settings
 
 __all__ = ["DifyOAuth"]
 
@@ -51,16 +51,11 @@ class DifyOAuth:
         """
         if "dify_oauth" in app.extensions:
             raise RuntimeError("DifyOAuth is registered on this app already")
-        _read_secret_key(app)
-        settings = load_settings(app.config)
-        if type(app.session_interface) is not SecureCookieSessionInterface:
-            raise ConfigurationError(
-                ["app.session_interface is set already; remove the other session extension."]
-            )
+        settings, store = _read_configuration(app)
         keyring = Keyring(settings.secret_keys)
         sessions = SessionInterface(
             app,
-            _open_store(app, settings.session_store),
+            store,
             idle_lifetime=settings.idle_lifetime,
             absolute_lifetime=settings.absolute_lifetime,
             https=settings.https,
@@ -115,6 +110,7 @@ class DifyOAuth:
         :param provider: its name, where there are several.
         :param params: for the authorization request: ``prompt``, ``login_hint``, ``acr_values``,
             ``max_age`` (seconds), ``ui_locales``, and what else the provider knows.
+        :raises ValueError: for a parameter that the package itself decides.
         """
         parts = current_parts()
         way_back = parts.addresses.way_back(request)
@@ -123,7 +119,7 @@ class DifyOAuth:
         chosen = provider or parts.clients.only
         if chosen is None:
             return see_other(parts.addresses.route(request, "/login", next=next_url))
-        extras = {name: str(value) for name, value in params.items()}
+        extras = judge_parameters(params)
         return parts.sign_in.start(request, provider=chosen, next_url=next_url, extras=extras)
 
 
@@ -131,15 +127,29 @@ def _template_names() -> dict[str, Any]:
     return {"current_user": current_user}
 
 
-def _read_secret_key(app: Flask) -> None:
-    """Flask's own key may come from a file too, as container secrets do."""
-    path = app.config.get("SECRET_KEY_FILE")
-    if path is None or app.config.get("SECRET_KEY"):
-        return
+def _read_configuration(app: Flask) -> tuple[Settings, SQLiteStore]:
+    """Settings and store, or every reason why there are none.
+
+    :raises ConfigurationError: with all of them together.
+    """
+    problems: list[str] = []
+    settings = store = None
+    # Flask's own key may come from a file too, as container secrets do.
+    if app.config.get("SECRET_KEY_FILE") is not None and not app.config.get("SECRET_KEY"):
+        try:
+            app.config["SECRET_KEY"] = read_secret_file(app.config["SECRET_KEY_FILE"])
+        except ValueError as error:
+            problems.append(f"SECRET_KEY_FILE {error}.")
     try:
-        app.config["SECRET_KEY"] = read_secret_file(path)
-    except ValueError as error:
-        raise ConfigurationError([f"SECRET_KEY_FILE {error}."]) from None
+        settings = load_settings(app.config)
+        store = _open_store(app, settings.session_store)
+    except ConfigurationError as error:
+        problems += error.problems
+    if type(app.session_interface) is not SecureCookieSessionInterface:
+        problems.append("app.session_interface is set already; remove the other session extension.")
+    if problems or settings is None or store is None:
+        raise ConfigurationError(problems)
+    return settings, store
 
 
 def _open_store(app: Flask, url: str | None) -> SQLiteStore:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from . import judging
 from .errors import ConfigurationError
@@ -20,8 +21,7 @@ PRESETS = ("keycloak", "auth0", "google", "entra", "okta", "generic")
 AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One key of the configuration, as code reads it and as documents show it."""
 
     name: str
@@ -105,33 +105,34 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 
-@dataclass(frozen=True)
-class ProviderSettings:
+class ProviderSettings(Struct, frozen=True):
     """What is known of one provider before it is asked."""
 
     name: str
     issuer: str
     client_id: str
-    client_secret: str | None = field(default=None, repr=False)
+    client_secret: str | None = None
     label: str | None = None
     preset: str | None = None
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     userinfo: bool = True
     id_token_algorithms: tuple[str, ...] = ("RS256",)
     token_endpoint_auth_method: str | None = None
-    authorization_params: Mapping[str, str] = field(default_factory=dict)
+    authorization_params: Mapping[str, str] = {}
     required_acr: tuple[str, ...] | None = None
     hosted_domain: str | None = None
     tenants: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:  # without the secret
+        return f"<{type(self).__name__} {self.name!r}: {self.client_id!r} at {self.issuer!r}>"
 
-@dataclass(frozen=True)
-class Settings:
+
+class Settings(Struct, frozen=True):
     """The configuration of one application."""
 
     providers: Mapping[str, ProviderSettings]
     external_url: str | None
-    session_store: str | None = field(repr=False)
+    session_store: str | None
     url_prefix: str
     app_name: str | None
     idle_lifetime: float
@@ -140,7 +141,10 @@ class Settings:
     clock_skew: float
     http_timeout: float
     discovery_lifetime: float
-    secret_keys: tuple[bytes, ...] = field(repr=False)
+    secret_keys: tuple[bytes, ...]
+
+    def __repr__(self) -> str:  # without the secrets
+        return f"<{type(self).__name__} of {self.external_url!r}>"
 
     @property
     def https(self) -> bool:

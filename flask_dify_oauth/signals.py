@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from blinker import Namespace
+import logging
+from typing import Any
 
-__all__ = ["sign_in_failed", "user_signed_in", "user_signed_out"]
+from blinker import NamedSignal, Namespace
+from flask import current_app
 
+__all__ = ["sign_in_failed", "tell", "user_signed_in", "user_signed_out"]
+
+_logger = logging.getLogger("flask_dify_oauth")
 _signals = Namespace()
 
 #: Sent after a session was made; carries ``identity``.
@@ -14,3 +19,11 @@ user_signed_in = _signals.signal("user-signed-in")
 user_signed_out = _signals.signal("user-signed-out")
 #: Sent when a sign-in ended without a session; carries ``error``, a ``DifyOAuthError``.
 sign_in_failed = _signals.signal("sign-in-failed")
+
+
+def tell(signal: NamedSignal, **data: Any) -> None:
+    """Send a signal; a listener that fails is logged and changes nothing of what happened."""
+    try:
+        signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
+    except Exception:
+        _logger.exception("a listener of %s failed", signal.name)

@@ -18,7 +18,11 @@ from flask_dify_oauth.demo import DemoProvider
 CALLBACK = "http://localhost/callback"
 LOGGED_OUT = "http://localhost/logged-out"
 #: what a browser sends when a person opens a page
-NAVIGATION = {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+NAVIGATION = {
+    "Accept": "text/html,*/*;q=0.8",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
 
 
 def make_app(
@@ -32,7 +36,9 @@ def make_app(
         defaults = {}
     for name, value in {**defaults, **config}.items():
         if value is not None:
-            app.config[name if name.isupper() and name in FLASK_KEYS else f"DIFY_OAUTH_{name}"] = value
+            app.config[name if name.isupper() and name in FLASK_KEYS else f"DIFY_OAUTH_{name}"] = (
+                value
+            )
     oauth = DifyOAuth(app)
     app.extensions["test.oauth"] = oauth
 

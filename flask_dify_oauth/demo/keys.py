@@ -23,7 +23,7 @@ def _make_key(algorithm: str) -> RSAKey | ECKey:
 
 
 class KeyRing:
-    """One current key for each algorithm, and older ones that are still published or only remembered.
+    """One current key for each algorithm, and older ones: still published, or only remembered.
 
     :param algorithms: what to make keys for; RS256 is always among them.
     """

@@ -170,7 +170,7 @@ class TokenStore:
         return self._refresh.get(value)
 
     def end_session(self, sid: str) -> None:
-        """Revoke what a sign-in session gave, except grants for offline use (Back-Channel Logout 2.7)."""
+        """Revoke what a session gave, but not grants for offline use (Back-Channel Logout 2.7)."""
         with self._lock:
             tokens = [*self._access.values(), *self._refresh.values()]
         for token in tokens:

@@ -9,7 +9,7 @@ from flask import Request
 from ..errors import InsecureTransport
 from ..judging import is_loopback_host
 from ..settings import Settings
-from .redirects import origin_of, page_of, safe_next
+from .redirects import origin_of, page_of, quoted_path, safe_next
 
 __all__ = ["Addresses"]
 
@@ -28,7 +28,10 @@ class Addresses:
 
         :raises InsecureTransport: with the remedy in its detail.
         """
-        host = urlsplit(f"//{request.host}").hostname or ""
+        try:
+            host = urlsplit(f"//{request.host}").hostname or ""
+        except ValueError:
+            raise InsecureTransport(f"reached as {request.host!r}, which is no host") from None
         if self._external is None:
             if not is_loopback_host(host):
                 raise InsecureTransport(
@@ -59,13 +62,13 @@ class Addresses:
     def base_path(self, request: Request) -> str:
         """What stands before every path of the application, without a slash at its end."""
         if request.root_path or self._external is None:
-            return request.root_path.rstrip("/")
+            return quoted_path(request.root_path.rstrip("/"))
         return urlsplit(self._external).path
 
     def absolute(self, request: Request, path: str) -> str:
         """The whole address of one of our routes, the same at every call."""
-        base = self._external or request.host_url.rstrip("/") + request.root_path
-        return base.rstrip("/") + self._prefix + path
+        base = self._external or request.host_url.rstrip("/") + self.base_path(request)
+        return base + self._prefix + path
 
     def redirect_uri(self, request: Request, provider: str) -> str:
         """One constant per provider: answers cannot be mixed up (RFC 9700, section 4.4)."""
@@ -88,5 +91,5 @@ class Addresses:
     def way_back(self, request: Request) -> str:
         """Where a person wants to be after signing in: this page, or the one with the form."""
         if request.method in ("GET", "HEAD"):
-            return self.safe_next(request, page_of(request))
+            return self.safe_next(request, page_of(request, self.base_path(request)))
         return self.safe_next(request, request.referrer)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from flask import Response, current_app, request
+from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..errors import DifyOAuthError, NotSignedIn, SignInRefused, TransactionLost
-from ..signals import sign_in_failed
+from ..signals import sign_in_failed, tell
 from .pages import error_response, prefers_json
 from .parts import current_parts
 from .redirects import see_other
@@ -16,6 +16,7 @@ from .redirects import see_other
 __all__ = ["answer_any", "answer_failure", "challenge"]
 
 _logger = logging.getLogger("flask_dify_oauth")
+_SIGN_IN = ("dify_oauth.login", "dify_oauth.login_at", "dify_oauth.callback")
 
 
 def answer_any(error: Exception) -> Response | HTTPException:
@@ -28,6 +29,8 @@ def answer_any(error: Exception) -> Response | HTTPException:
     _logger.error(
         "[%s] %s in %s", failure.error_id, type(error).__name__, request.endpoint, exc_info=error
     )
+    if request.endpoint in _SIGN_IN:
+        tell(sign_in_failed, error=failure)
     return error_response(failure)
 
 
@@ -35,10 +38,11 @@ def answer_failure(error: DifyOAuthError) -> Response:
     """The answer for an error of ours, and its line in the log."""
     parts = current_parts()
     level = logging.ERROR if error.status >= 500 else logging.WARNING
-    # ascii(): whatever a browser or provider put into it stays on one line.
-    _logger.log(level, "[%s] %s: %s", error.error_id, error.code, ascii(error.detail))
-    if request.endpoint in ("dify_oauth.login", "dify_oauth.login_at", "dify_oauth.callback"):
-        sign_in_failed.send(current_app._get_current_object(), error=error)  # type: ignore[attr-defined]
+    if isinstance(error, NotSignedIn):
+        level = logging.DEBUG  # nothing is wrong, and scripts ask often
+    _logger.log(level, "[%s] %s: %s", error.error_id, error.code, error.logged)
+    if request.endpoint in _SIGN_IN:
+        tell(sign_in_failed, error=error)
     query = {"next": error.next_url}
     route = parts.addresses.route
     if isinstance(error, TransactionLost) and error.restart:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flask import Request, Response, after_this_request, current_app
+from flask import Request, Response, after_this_request
 from flask import session as flask_session
 
 from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
 from ..errors import DifyOAuthError, InvalidRequest, ProviderRefused, SignInRefused, TransactionLost
 from ..sessions.interface import SessionInterface
-from ..signals import user_signed_in
+from ..signals import tell, user_signed_in
 from .address import Addresses
 from .clients import Clients
 from .parameters import single
@@ -146,19 +146,13 @@ class SignIn:
         if code is None:
             raise _refusal(answer["error"])
         tokens, identity = self._identify(client, opened, code)
-        hook = self._hook()
-        if hook is not None:
-            try:
-                identity = hook(identity) or identity
-            except SignInRefused as error:
-                error.account = error.account or _account(identity)
-                raise
+        identity = self._ask_hook(identity)
         self._sessions.start(
             flask_session._get_current_object(),  # type: ignore[attr-defined]
             {IDENTITY_KEY: encode_identity(identity)},
             _vaulted(tokens),
         )
-        user_signed_in.send(current_app._get_current_object(), identity=identity)  # type: ignore[attr-defined]
+        tell(user_signed_in, identity=identity)
         return see_other(transaction.next_url)
 
     def _identify(self, client: Client, opened: Opened, code: str) -> tuple[TokenSet, Identity]:
@@ -177,8 +171,9 @@ class SignIn:
         )
         claims = client.verify(tokens, check)
         more = client.userinfo(tokens.access_token, claims["sub"]) if settings.userinfo else None
+        merged = merge_claims(claims, more)
         identity = identity_from(
-            merge_claims(claims, more),
+            {**merged, **client.roles_of_access_token(tokens, merged)},
             issuer=claims["iss"],
             provider=settings.name,
             preset=client.preset,
@@ -189,6 +184,22 @@ class SignIn:
             error.account = _account(identity)
             raise
         return tokens, identity
+
+    def _ask_hook(self, identity: Identity) -> Identity:
+        """What the application makes of the identity; only an identity of somebody goes on."""
+        hook = self._hook()
+        if hook is None:
+            return identity
+        try:
+            changed = hook(identity)
+        except SignInRefused as error:
+            error.account = error.account or _account(identity)
+            raise
+        if changed is None:
+            return identity
+        if not isinstance(changed, Identity) or not changed:
+            raise TypeError("an on_sign_in hook returned neither None nor the identity of somebody")
+        return changed
 
     def _again(self, request: Request, opened: Opened, code: str) -> Response:
         """A callback of this browser that came too late or twice: go on, or start once more."""

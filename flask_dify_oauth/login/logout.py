@@ -7,14 +7,14 @@ import logging
 import secrets
 from typing import Any
 
-from flask import Request, Response, current_app, session
+from flask import Request, Response, session
 
 from ..access.identity import Identity, current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sealing import BrokenSeal, Keyring
 from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
-from ..signals import user_signed_out
+from ..signals import tell, user_signed_out
 from .address import Addresses
 from .clients import Clients
 from .pages import page
@@ -107,11 +107,7 @@ class SignOut:
         current: Any = session._get_current_object()  # type: ignore[attr-defined]
         id_token = self._sessions.tokens(current).get("id_token")
         self._sessions.end(current)
-        user_signed_out.send(
-            current_app._get_current_object(),  # type: ignore[attr-defined]
-            identity=identity,
-            reason="requested",
-        )
+        tell(user_signed_out, identity=identity, reason="requested")
         state = secrets.token_urlsafe(16)
         url = self._url_at_provider(request, identity.provider, id_token, state)
         response = see_other(url or self._addresses.route(request, "/logged-out"))
@@ -131,7 +127,7 @@ class SignOut:
                 state=state,
             )
         except DifyOAuthError as error:
-            _logger.warning("[%s] log-out not passed on: %s", error.error_id, error.detail)
+            _logger.warning("[%s] log-out not passed on: %s", error.error_id, error.logged)
             return None
 
     def landed(self, request: Request) -> Response:

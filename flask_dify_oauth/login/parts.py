@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from flask import Response, current_app
+from msgspec import Struct
 
 from ..sessions.interface import SessionInterface
 from ..settings import Settings
@@ -25,8 +25,7 @@ class Challenge(Protocol):
     def __call__(self, *, as_json: bool | None = None) -> Response: ...
 
 
-@dataclass
-class Parts:
+class Parts(Struct, eq=False):
     """Stands in ``app.extensions["dify_oauth"]``; guards ask it as their ``Gatekeeper``."""
 
     settings: Settings

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from flask import Request, Response, redirect
 
-__all__ = ["MAX_NEXT", "origin_of", "page_of", "safe_next", "see_other"]
+__all__ = ["MAX_NEXT", "origin_of", "page_of", "quoted_path", "safe_next", "see_other"]
 
 #: The longest address, in characters, that is kept for the way back.
 MAX_NEXT = 2000
@@ -66,8 +66,17 @@ def see_other(address: str) -> Response:
     return cast(Response, redirect(address, 303, Response))
 
 
-def page_of(request: Request) -> str:
-    """The address of a request's page from its path on: the way back to it."""
-    path = quote((request.root_path or "") + request.path, safe="/!$&'()*+,;=:@-._~")
-    query = request.query_string.decode("latin-1")
+def quoted_path(path: str) -> str:
+    """A path as addresses have it, in ASCII (RFC 3986, section 3.3)."""
+    return quote(path, safe="/!$&'()*+,;=:@-._~")
+
+
+def page_of(request: Request, base: str) -> str:
+    """The address of a request's page from its path on: the way back to it.
+
+    :param base: what stands before every path of the application, quoted.
+    """
+    path = base + quoted_path(request.path)
+    # Bytes that no address may have are quoted, all others stay as they came.
+    query = quote(request.query_string, safe=_KEPT)
     return f"{path}?{query}" if query else path

@@ -13,10 +13,11 @@ import re
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from flask import Request, Response
+from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from ..errors import TransactionLost
 from ..sealing import BrokenSeal, Key, Keyring
@@ -35,8 +36,7 @@ _MOST_IN_STATE = 600
 _MOST_STATE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """What was decided when the sign-in began."""
 
     id: str
@@ -50,22 +50,23 @@ class Transaction:
     started_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """What a state still says when its cookie is gone."""
 
     next_url: str | None
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A transaction with the values that belong to it alone."""
 
     transaction: Transaction
     nonce: str
     verifier: str
     expired: bool
+
+    def __repr__(self) -> str:  # without nonce and verifier
+        return f"<{type(self).__name__} {self.transaction.provider!r}>"
 
 
 def _derived(key: Key, purpose: str, transaction_id: str) -> str:

@@ -105,10 +105,11 @@ class _Retry(Retry):
         response: Any = None,
         error: Any = None,
         *args: Any,
+        **more: Any,
     ) -> Any:
         if isinstance(error, TimeoutError):
             raise error
-        return super().increment(method, url, response, error, *args)
+        return super().increment(method, url, response, error, *args, **more)
 
 
 class _Adapter(HTTPAdapter):

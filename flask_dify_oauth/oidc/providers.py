@@ -27,6 +27,8 @@ class Preset:
     hosts: tuple[str, ...] = ()
     groups_at: tuple[tuple[str, ...], ...] = (("groups",),)
     roles_at: tuple[tuple[str, ...], ...] = (("roles",),)
+    #: claims that may stand in the access token alone, which then is a JWT about the person
+    in_access_token: tuple[str, ...] = ()
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
@@ -71,9 +73,10 @@ class Preset:
 
 
 class Keycloak(Preset):
-    """Roles of the realm and of this client; they reach the ID token or userinfo by a mapper."""
+    """Roles of the realm and of this client; by default they are in the access token alone."""
 
     label = "Keycloak"
+    in_access_token = ("realm_access", "resource_access")
 
     def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         client = self.settings.client_id

@@ -105,10 +105,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         else:
             if session.send_cookie:
                 self._send_cookie(app, session, response)
-        # What depends on the session belongs to one browser and into no cache.
-        response.vary.add("Cookie")
-        response.cache_control.no_store = True
-        response.cache_control.public = False
+        _keep_out_of_caches(response)
 
     def _save(self, session: Session) -> None:
         if not session.loaded:
@@ -125,7 +122,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             try:
                 self.store.touch(self._get_store_id(session.cookie), now + self._idle)
             except StoreUnavailable as error:  # costs the session a minute, not the answer
-                _logger.warning("session not prolonged: %s", error.detail)
+                _logger.warning("session not prolonged: %s", error.logged)
 
     def _due(self, stored: Stored, now: float) -> bool:
         """Whether the idle lifetime has moved far enough to be written."""
@@ -220,3 +217,17 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             lambda current: record.merge(current, before or {}, data),
             time.time() + self._idle,
         )
+
+
+def _keep_out_of_caches(response: Response) -> None:
+    """What depends on the session belongs to one browser and into no cache."""
+    headers = response.headers
+    if "Vary" in headers:
+        response.vary.add("Cookie")
+    else:
+        headers["Vary"] = "Cookie"
+    if "Cache-Control" in headers:
+        response.cache_control.no_store = True
+        response.cache_control.public = False
+    else:
+        headers["Cache-Control"] = "no-store"

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import StoreUnavailable
 from .store import Stored
@@ -72,25 +73,29 @@ class SQLiteStore:
         connection.execute("PRAGMA journal_mode = WAL")
         return connection
 
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one use; each is used by one thread at a time."""
+    def _start_over(self) -> None:
+        """After a fork: nothing of the parent's is touched."""
+        self._inherited.append(self._idle)
+        self._idle, self._turn, self._pid = deque(), threading.Lock(), os.getpid()
+
+    def _borrow(self) -> sqlite3.Connection:
+        """A connection for one use; given back by ``self._idle.append`` when all went well."""
         if self._pid != os.getpid():
-            self._inherited.append(self._idle)
-            self._idle, self._turn, self._pid = deque(), threading.Lock(), os.getpid()
+            self._start_over()
         try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._open()
-            try:
-                yield connection
-            except BaseException:
-                connection.close()
-                raise
-            self._idle.append(connection)
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
+
+    def _select(self, query: str, *values: object) -> Any:
+        """The first row. On the path of every protected request: no wrapper more than needed."""
+        try:
+            connection = self._borrow()
+            row = connection.execute(query, values).fetchone()
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"session store: {type(error).__name__}: {error}") from None
+            raise _unavailable(error) from None
+        self._idle.append(connection)
+        return row
 
     @contextlib.contextmanager
     def _writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
@@ -98,22 +103,29 @@ class SQLiteStore:
 
         :param durable: whether it must outlive a power cut, as a log-out that was answered must.
         """
-        if not self._turn.acquire(timeout=_BUSY):
+        if self._pid != os.getpid():
+            self._start_over()
+        turn = self._turn
+        if not turn.acquire(timeout=_BUSY):
             raise StoreUnavailable("session store: other writers took too long")
         try:
-            with self._connection() as connection:
+            connection = self._borrow()
+            try:
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
+            except BaseException:
+                connection.close()  # and with it the transaction
+                raise
+            self._idle.append(connection)
+        except sqlite3.Error as error:
+            raise _unavailable(error) from None
         finally:
-            self._turn.release()
+            turn.release()
 
     def read(self, key: bytes) -> Stored | None:
-        with self._connection() as connection:
-            row = connection.execute(
-                "SELECT record, idle_until, ends_at FROM session WHERE key = ?", (key,)
-            ).fetchone()
+        row = self._select("SELECT record, idle_until, ends_at FROM session WHERE key = ?", key)
         if row is None or row[1] <= time.time():
             return None
         return Stored(*row)
@@ -173,12 +185,11 @@ class SQLiteStore:
             _delete(connection, key)
 
     def read_vault(self, key: bytes) -> bytes | None:
-        with self._connection() as connection:
-            row = connection.execute(
-                "SELECT sealed FROM vault JOIN session USING (key)"
-                " WHERE key = ? AND idle_until > ?",
-                (key, time.time()),
-            ).fetchone()
+        row = self._select(
+            "SELECT sealed FROM vault JOIN session USING (key) WHERE key = ? AND idle_until > ?",
+            key,
+            time.time(),
+        )
         return None if row is None else bytes(row[0])
 
     def take(self, name: bytes, until: float) -> bool:
@@ -186,6 +197,10 @@ class SQLiteStore:
             connection.execute("DELETE FROM taken WHERE until <= ?", (time.time(),))
             taken = connection.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (name, until))
         return taken.rowcount == 1
+
+
+def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"session store: {type(error).__name__}: {error}")
 
 
 def _delete(connection: sqlite3.Connection, key: bytes) -> None:
