@@ -7,7 +7,6 @@ half of a sentence that begins with the key: what is wrong, and what to write in
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +66,8 @@ _OWN_PARAMETERS = frozenset(
         "response_type",
         "scope",
         "state",
+        "uri",
+        "url",
     }
 )
 _CONTROL = re.compile(r"[\x00-\x20\x7f\\]")
@@ -117,7 +118,7 @@ def judge_url(value: object, *, query: bool = False) -> str:
         raise ValueError("has a query or fragment; end it before the ? or #")
     if parts.scheme == "http" and not is_loopback_host(host):
         raise ValueError("is plain http outside this machine; write https://…")
-    return text
+    return parts.scheme + text[len(parts.scheme) :]  # a scheme is written in lower case
 
 
 def judge_flag(value: object) -> bool:
@@ -136,10 +137,10 @@ def judge_seconds(value: object, *, least: float, most: float) -> float:
             value = float(value)
         except ValueError:
             raise ValueError(f"is {value!r}; write a number of seconds") from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"is {value!r}; write a number of seconds")
     if not least <= value <= most:
-        raise ValueError(f"is {value:g}; write a number of seconds from {least:g} to {most:g}")
+        raise ValueError(f"is out of range; write a number of seconds from {least:g} to {most:g}")
     return float(value)
 
 
@@ -149,7 +150,7 @@ def judge_words(value: object) -> tuple[str, ...]:
         value = value.replace(",", " ").split()
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise ValueError(f"is {type(value).__name__}; write a list of texts")
-    words = tuple(sorted(value) if isinstance(value, (set, frozenset)) else value)
+    words = tuple(sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)
     if not words or not all(isinstance(word, str) and word.strip() for word in words):
         raise ValueError("is empty or has an empty entry; name at least one, or leave the key out")
     return words
@@ -207,8 +208,8 @@ def judge_store(value: object) -> str:
     scheme, colon, rest = text.partition(":///")
     if scheme != "sqlite" or not colon:
         raise ValueError("names no store of this version; write sqlite:////var/lib/app/sessions.db")
-    if not rest or "?" in rest or "\x00" in rest:
-        raise ValueError("names no file; write sqlite:////var/lib/app/sessions.db")
+    if "?" in rest or "\x00" in rest or not Path(rest).is_absolute():
+        raise ValueError("names no absolute path; write sqlite:////var/lib/app/sessions.db")
     return text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 __all__ = ["BrokenSeal", "Key", "Keyring", "open_sealed", "seal"]
 
 _NONCE_BYTES = 12
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _ROOT = b"flask-dify-oauth"
 
 
@@ -100,7 +102,9 @@ class Keyring:
         :raises BrokenSeal: when no key of ours sealed it for this purpose.
         """
         try:
-            sealed = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+            if not _BASE64URL.fullmatch(text):  # the decoder passes over what it does not know
+                raise ValueError("no base64url")
+            sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError:
             raise BrokenSeal("is no sealed text") from None
         for key in self.keys:

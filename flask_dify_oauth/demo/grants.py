@@ -262,7 +262,10 @@ def build_server(provider: DemoProvider) -> Any:
         if "refresh_token" in token:
             provider.tokens.issue_refresh(token["refresh_token"], grant)
 
-    server = _Server(query_client=provider.clients.get, save_token=save_token)
+    def query_client(client_id: str) -> DemoClient | None:
+        return provider.clients.get(client_id)
+
+    server = _Server(query_client=query_client, save_token=save_token)
     server.init_app(provider.app)
     server.register_token_generator("default", generate_token)
     server.register_client_auth_method("client_secret_basic", _authenticate_basic)

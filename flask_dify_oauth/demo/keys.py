@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.errors import BadSignatureError, UnsupportedAlgorithmError
+from joserfc.jwk import ECKey, RSAKey
 
 __all__ = ["ALGORITHMS", "KeyRing"]
 
@@ -84,5 +85,11 @@ class KeyRing:
         :raises ValueError: if the token is no JWS at all.
         """
         with self._lock:
-            keys = KeySet([*self._current.values(), *self._retired, *self._dropped])
-        return dict(jwt.decode(token, keys, list(ALGORITHMS)).claims)
+            keys = [*self._current.values(), *self._retired, *self._dropped]
+        # One after the other, because a token may come without a kid.
+        for key in keys:
+            try:
+                return dict(jwt.decode(token, key, [str(key.alg)]).claims)
+            except (BadSignatureError, UnsupportedAlgorithmError):
+                continue
+        raise BadSignatureError

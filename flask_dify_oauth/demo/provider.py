@@ -25,6 +25,8 @@ from .tokens import Grant, TokenStore
 
 __all__ = ["DemoProvider", "create_provider", "running_provider"]
 
+_Shape = Callable[[dict[str, Any]], dict[str, Any]]
+
 
 class DemoProvider:
     """An OpenID provider on loopback, with its state in memory.
@@ -60,9 +62,9 @@ class DemoProvider:
         self.claims_for_account: Callable[[Account, frozenset[str]], dict[str, Any]] = (
             Account.claims
         )
-        self.shape_id_token: Callable[[dict[str, Any]], dict[str, Any]] = dict
-        self.shape_userinfo: Callable[[dict[str, Any]], dict[str, Any]] = dict
-        self.shape_metadata: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        self.shape_id_token: _Shape = dict
+        self.shape_userinfo: _Shape = dict
+        self.shape_metadata: _Shape = dict
         self.id_token_header: dict[str, Any] = {}
         self.answers: dict[str, Callable[[], ResponseReturnValue]] = {}
         self.clock_offset = 0.0

@@ -45,9 +45,12 @@ class _QuietHandler(WSGIRequestHandler):
             _log.error(message, *args)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now."""
-    with _bind(host, 0) as sock:
+def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
+    """A port that nobody listens on now: this one, or with 0 any.
+
+    :raises OSError: if that port is taken.
+    """
+    with _bind(host, port) as sock:
         return int(sock.getsockname()[1])
 
 

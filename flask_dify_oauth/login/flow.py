@@ -84,6 +84,7 @@ class SignIn:
             redirect_uri=self._addresses.redirect_uri(request, provider),
             attempt=attempt,
             max_age=None if max_age is None else int(max_age),
+            extras=extras,
         )
         try:
             url = client.authorization_url(
@@ -212,7 +213,7 @@ class SignIn:
             request,
             provider=transaction.provider,
             next_url=transaction.next_url,
-            extras={} if transaction.max_age is None else {"max_age": str(transaction.max_age)},
+            extras=transaction.extras,
             attempt=1,
         )
 

@@ -13,6 +13,7 @@ import re
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Request, Response
@@ -34,6 +35,8 @@ _MOST_BYTES = 3500
 #: A way back longer than this stands in the cookie alone; providers refuse endless addresses.
 _MOST_IN_STATE = 600
 _MOST_STATE = 4096
+#: Characters of parameters that the cookie has room for.
+_MOST_EXTRAS = 400
 
 
 class Transaction(Struct, frozen=True):
@@ -47,6 +50,8 @@ class Transaction(Struct, frozen=True):
     attempt: int = 0
     #: seconds, when the provider was told so
     max_age: int | None = None
+    #: what was asked for beside the usual, for a new start
+    extras: dict[str, str] = {}
     started_at: float = 0.0
 
 
@@ -87,15 +92,23 @@ class Transactions:
         self._https = https
 
     def begin(
-        self, *, provider: str, next_url: str, redirect_uri: str, attempt: int, max_age: int | None
+        self,
+        *,
+        provider: str,
+        next_url: str,
+        redirect_uri: str,
+        attempt: int,
+        max_age: int | None,
+        extras: Mapping[str, str],
     ) -> tuple[str, str, Opened]:
         """A new transaction: its state, the cookie that binds it, and its secrets."""
         transaction_id = secrets.token_urlsafe(32)
         kept = next_url if len(next_url) <= _MOST_IN_STATE else ""
         hidden = json.dumps([transaction_id, attempt, kept]).encode()
         state = self._keyring.seal(_STATE, hidden)
+        known = dict(extras) if sum(map(len, extras.values())) <= _MOST_EXTRAS else {}
         transaction = Transaction(
-            transaction_id, provider, next_url, redirect_uri, attempt, max_age
+            transaction_id, provider, next_url, redirect_uri, attempt, max_age, known
         )
         cookie = self._keyring.sign(_PURPOSE, astuple(transaction)[:-1])
         key = self._keyring.keys[0]

@@ -153,7 +153,7 @@ class Client:
             )
         except DifyOAuthError:
             raise
-        except (OAuthError, requests.RequestException, ValueError, KeyError) as error:
+        except (OAuthError, requests.RequestException, ValueError, TypeError, KeyError) as error:
             raise ProviderUnusable(f"token endpoint: {type(error).__name__}") from None
         return _token_set(dict(answer), received)
 
@@ -251,6 +251,13 @@ def _checked_token_response(response: requests.Response) -> requests.Response:
     return response
 
 
+def _bearer(members: dict[str, Any]) -> str:
+    token = text(members, "access_token", most=_MOST_TOKEN)
+    if not re.fullmatch(r"[\x21-\x7e]+", token):  # RFC 6750, section 2.1; RFC 6749, appendix A.12
+        raise StrictError("access_token has characters that it cannot have")
+    return token
+
+
 def _token_set(members: dict[str, Any], received: float) -> TokenSet:
     try:
         if text(members, "token_type").lower() != "bearer":  # RFC 6749, section 7.1
@@ -259,7 +266,7 @@ def _token_set(members: dict[str, Any], received: float) -> TokenSet:
         if "id_token" not in members:
             raise TokenRefused("the provider sent no ID token; is the scope openid allowed?")
         return TokenSet(
-            access_token=text(members, "access_token", most=_MOST_TOKEN),
+            access_token=_bearer(members),
             id_token=text(members, "id_token", most=_MOST_TOKEN),
             refresh_token=optional_text(members, "refresh_token", most=_MOST_TOKEN),
             expires_at=None if lifetime is None else received + lifetime,

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import TimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from ..errors import ProviderUnavailable, ProviderUnusable
 from ..judging import is_loopback_host
@@ -107,7 +107,7 @@ class _Retry(Retry):
         *args: Any,
         **more: Any,
     ) -> Any:
-        if isinstance(error, TimeoutError):
+        if isinstance(error, ReadTimeoutError):
             raise error
         return super().increment(method, url, response, error, *args, **more)
 
@@ -125,7 +125,14 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._watch, self._deadline)
+        self._watched(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return self._watched(super().proxy_manager_for(*args, **kwargs))
+
+    def _watched(self, manager: PoolManager) -> PoolManager:
+        manager.pool_classes_by_scheme = _pool_classes(self._watch, self._deadline)
+        return manager
 
     def send(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
@@ -134,7 +141,7 @@ class _Adapter(HTTPAdapter):
         where = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold secrets
         if parts.scheme != "https" and not is_loopback_host(parts.hostname or ""):
             raise ProviderUnusable(f"{where} is not https")
-        if kwargs.get("verify") is False:
+        if not kwargs.get("verify", True):
             raise ProviderUnusable("certificates must be checked")
         kwargs.update(stream=True, timeout=self._timeout)
         started = time.monotonic()
@@ -145,7 +152,7 @@ class _Adapter(HTTPAdapter):
             raise ProviderUnavailable(
                 f"{where} did not answer within {self._timeout:g} s"
             ) from None
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise ProviderUnavailable(f"{where} cannot be reached: {_reason(error)}") from None
         finally:
             self._watch.stop()
@@ -184,16 +191,24 @@ class Transport:
     """
 
     def __init__(self, timeout: float) -> None:
-        self._adapter = _Adapter(timeout)
         self._timeout = timeout
-        self._pid = os.getpid()
-        self._session = self.prepare(requests.Session())
+        self._pid = 0
+        self._adapter: _Adapter
+        self._session: requests.Session
+
+    def _ensure(self) -> None:
+        """Connections of this process: after a fork the parent's must not be written to."""
+        if self._pid != os.getpid():
+            self._adapter = _Adapter(self._timeout)
+            self._session = self._mount(requests.Session())
+            self._pid = os.getpid()
 
     def prepare(self, session: requests.Session) -> requests.Session:
         """Give a session of requests (or of Authlib) this transport and nothing else."""
-        if os.getpid() != self._pid:
-            # After a fork the parent's connections must not be written to.
-            self._pid, self._adapter = os.getpid(), _Adapter(self._timeout)
+        self._ensure()
+        return self._mount(session)
+
+    def _mount(self, session: requests.Session) -> requests.Session:
         session.adapters.clear()
         session.mount("https://", self._adapter)
         session.mount("http://", self._adapter)
@@ -211,7 +226,12 @@ class Transport:
         :raises ProviderUnavailable: no connection, no answer in time.
         :raises ProviderUnusable: a redirect, too many bytes, plain http outside loopback.
         """
-        if os.getpid() != self._pid:
-            self._session = self.prepare(requests.Session())
+        self._ensure()
         headers: Mapping[str, str] = {"Accept": accept}
-        return self._session.get(url, headers=headers, auth=auth or NoAuth(), allow_redirects=False)
+        try:
+            return self._session.get(
+                url, headers=headers, auth=auth or NoAuth(), allow_redirects=False
+            )
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            # What requests refuses before it asks anybody: an impossible host, an odd header.
+            raise ProviderUnusable(f"{url.partition('?')[0]}: {_reason(error)}") from None

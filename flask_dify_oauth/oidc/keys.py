@@ -57,14 +57,14 @@ class VerificationKey:
 
 def _parse_key(members: Any) -> VerificationKey | None:
     """One entry of a key set; None for what cannot verify signatures (RFC 7517, section 5)."""
-    if not isinstance(members, dict) or members.get("kty") not in _TYPES:
+    kty = members.get("kty") if isinstance(members, dict) else None
+    if not isinstance(kty, str) or kty not in _TYPES:
         return None
     if members.get("use", "sig") != "sig":
         return None
     operations = members.get("key_ops")
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return None
-    kty = members["kty"]
     names = {"kid", "alg", "crv", "issuer"}
     if any(not isinstance(members[name], str) for name in names & members.keys()):
         return None

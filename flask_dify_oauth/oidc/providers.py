@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import SignInRefused
-from ..settings import ProviderSettings
+from ..settings import ENTRA_HOSTS, MULTI_TENANT, ProviderSettings
 from .discovery import Metadata
 
 __all__ = ["PRESETS", "Preset", "preset_for"]
@@ -132,15 +132,11 @@ class Entra(Preset):
     """One tenant, or several behind an issuer whose tokens name their own tenant."""
 
     label = "Microsoft"
-    hosts = (
-        "login.microsoftonline.com",
-        "login.microsoftonline.us",
-        "login.partner.microsoftonline.cn",
-    )
+    hosts = ENTRA_HOSTS
 
     def _template(self) -> str | None:
-        tenant = urlsplit(self.settings.issuer).path.split("/")[1]
-        if tenant not in ("common", "organizations"):
+        tenant = urlsplit(self.settings.issuer).path.strip("/").partition("/")[0]
+        if tenant not in MULTI_TENANT:
             return None
         return self.settings.issuer.replace(f"/{tenant}/", "/{tenantid}/", 1)
 
@@ -158,7 +154,8 @@ class Entra(Preset):
 
     def check_claims(self, claims: Mapping[str, Any]) -> None:
         allowed, tenant = self.settings.tenants, claims.get("tid")
-        if allowed and "*" not in allowed and tenant not in allowed:
+        known = [item.lower() for item in allowed or ()]
+        if known and "*" not in known and tenant not in known:
             raise SignInRefused(f"the account's tenant is {tenant!r}, which is not allowed")
 
 

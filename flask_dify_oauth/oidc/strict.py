@@ -43,6 +43,11 @@ def json_object(raw: bytes) -> dict[str, Any]:
         raise StrictError("not JSON") from None
     if not isinstance(value, dict):
         raise StrictError("no JSON object")
+    if b"\\u" in raw:
+        try:  # half of a surrogate pair is JSON, but no text
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise StrictError("a text is no Unicode") from None
     return value
 
 

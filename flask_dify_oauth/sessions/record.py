@@ -21,11 +21,11 @@ def encode(data: Mapping[str, Any]) -> bytes:
     """
     try:
         return _VERSION + _encoder.encode(data)
-    except (TypeError, OverflowError):
+    except (TypeError, OverflowError, UnicodeEncodeError):
         for name, value in data.items():
             try:
                 _encoder.encode(value)
-            except (TypeError, OverflowError) as error:
+            except (TypeError, OverflowError, UnicodeEncodeError) as error:
                 raise TypeError(f"session[{name!r}] cannot be kept: {error}") from None
         raise
 
@@ -36,7 +36,7 @@ def decode(record: bytes) -> dict[str, Any] | None:
         return None
     try:
         return _decoder.decode(memoryview(record)[1:])
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -1,0 +1,105 @@
+"""Every ``DIFY_OAUTH_*`` key: its type, its default, its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from . import judging
+
+__all__ = ["ENTRA_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
+
+PREFIX = "DIFY_OAUTH_"
+PRESETS = ("keycloak", "auth0", "google", "entra", "okta", "generic")
+ENTRA_HOSTS = (
+    "login.microsoftonline.com",
+    "login.microsoftonline.us",
+    "login.partner.microsoftonline.cn",
+)
+#: tenants in a Microsoft issuer that stand for many
+MULTI_TENANT = ("common", "organizations")
+AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
+
+
+class Setting(Struct, frozen=True):
+    """One key of the configuration, as code reads it and as documents show it."""
+
+    name: str
+    judge: Callable[[Any], Any]
+    default: Any
+    meaning: str
+    #: belongs to one provider: may also stand inside an entry of ``DIFY_OAUTH_PROVIDERS``
+    provider: bool = False
+    #: may also come from a file named by ``<key>_FILE``
+    secret: bool = False
+
+    @property
+    def key(self) -> str:
+        return PREFIX + self.name
+
+
+_seconds = judging.judge_seconds
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("ISSUER", judging.judge_url, None,
+            "The provider's issuer, exactly as its metadata names it.", provider=True),
+    Setting("CLIENT_ID", judging.judge_text, None,
+            "The client id that the provider gave to this application.", provider=True),
+    Setting("CLIENT_SECRET", judging.judge_text, None,
+            "The client secret. Without one the application is a public client.",
+            provider=True, secret=True),
+    Setting("EXTERNAL_URL", judging.judge_url, None,
+            "The application's address as browsers see it."
+            " Without one, only this machine is served."),
+    Setting("SCOPES", judging.judge_scopes, ("openid", "profile", "email"),
+            "The scopes to ask for.", provider=True),
+    Setting("PROVIDERS", lambda value: value, None,
+            "Several providers: a dictionary from a short name to the settings of one provider,"
+            " in lower case (`issuer`, `client_id`, …)."),
+    Setting("LABEL", judging.judge_text, None,
+            "The provider's name on pages.", provider=True),
+    Setting("PRESET", partial(judging.judge_choice, choices=PRESETS), None,
+            "What is peculiar to the provider: " + ", ".join(f"`{p}`" for p in PRESETS)
+            + ". Found by the issuer when left out.", provider=True),
+    Setting("SESSION_STORE", judging.judge_store, None,
+            "Where sessions are kept: `sqlite:////absolute/path.db`."
+            " A file in the instance folder when left out.", secret=True),
+    Setting("USERINFO", judging.judge_flag, True,
+            "Whether userinfo is fetched at sign-in where the provider has it.", provider=True),
+    Setting("ID_TOKEN_ALGORITHMS", judging.judge_algorithms, ("RS256",),
+            "The signature algorithms accepted from the provider, whatever its metadata lists.",
+            provider=True),
+    Setting("TOKEN_ENDPOINT_AUTH_METHOD", partial(judging.judge_choice, choices=AUTH_METHODS), None,
+            "How the application proves itself to the provider: "
+            + ", ".join(f"`{m}`" for m in AUTH_METHODS) + ". Found in the metadata when left out.",
+            provider=True),
+    Setting("AUTHORIZATION_PARAMS", judging.judge_parameters, {},
+            "More parameters for the authorization request, such as `prompt`, `acr_values`,"
+            " `max_age` or `audience`.", provider=True),
+    Setting("REQUIRED_ACR", judging.judge_words, None,
+            "Authentication context classes: sent as `acr_values`, and one of them must come back.",
+            provider=True),
+    Setting("HOSTED_DOMAIN", judging.judge_text, None,
+            "Google: the only Workspace domain whose accounts may sign in.", provider=True),
+    Setting("TENANTS", judging.judge_words, None,
+            "Microsoft Entra ID with a multi-tenant issuer: the ids of the tenants whose accounts"
+            " may sign in, or `*` for any.", provider=True),
+    Setting("URL_PREFIX", judging.judge_prefix, "",
+            "A path in front of `/login`, `/callback`, `/logout`, `/logged-out` and `/me`."),
+    Setting("APP_NAME", judging.judge_text, None, "The application's name on pages."),
+    Setting("IDLE_LIFETIME", partial(_seconds, least=60, most=31_536_000), 3600.0,
+            "Seconds without a request after which a session ends."),
+    Setting("ABSOLUTE_LIFETIME", partial(_seconds, least=60, most=31_536_000), 43_200.0,
+            "Seconds after sign-in when a session ends, used or not."),
+    Setting("SIGN_IN_LIFETIME", partial(_seconds, least=30, most=86_400), 600.0,
+            "Seconds that a person may take at the provider."),
+    Setting("CLOCK_SKEW", partial(_seconds, least=0, most=300), 180.0,
+            "Seconds by which the provider's clock may differ from ours."),
+    Setting("HTTP_TIMEOUT", partial(_seconds, least=0.1, most=60), 5.0,
+            "Seconds to wait for the provider; a whole answer may take twice as long."),
+    Setting("DISCOVERY_LIFETIME", partial(_seconds, least=10, most=86_400), 3600.0,
+            "Seconds after which the provider's metadata and keys are fetched again."),
+)  # fmt: skip

@@ -1,0 +1,170 @@
+"""``python -m flask_dify_oauth.demo``: the portal, and unless told of another, its provider."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from flask_dify_oauth import ConfigurationError
+
+from .accounts import ACCOUNTS, DemoClient
+from .portal import create_portal
+from .provider import create_provider
+from .server import free_port, serve
+
+__all__ = ["main"]
+
+WARNING = """\
+  ****************************************************************************
+  *  DEMONSTRATION ONLY. The identity provider lets anyone in as anyone.     *
+  *  It answers this machine alone. Never use it for real accounts or data.  *
+  ****************************************************************************"""
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    env = os.environ.get
+    parser = argparse.ArgumentParser(
+        prog="python -m flask_dify_oauth.demo",
+        description="A portal, and an identity provider for it, on this machine only.",
+    )
+    parser.add_argument(
+        "--issuer",
+        default=env("DIFY_DEMO_ISSUER", ""),
+        help="use this provider of yours instead of the embedded one (DIFY_DEMO_ISSUER)",
+    )
+    parser.add_argument(
+        "--client-id",
+        default=env("DIFY_DEMO_CLIENT_ID", ""),
+        help="the portal's client id at your provider (DIFY_DEMO_CLIENT_ID)",
+    )
+    parser.add_argument(
+        "--client-secret",
+        default=env("DIFY_DEMO_CLIENT_SECRET", ""),
+        help="its secret, better given as DIFY_DEMO_CLIENT_SECRET; none for a public client",
+    )
+    parser.add_argument("--portal-port", type=_port, default=env("DIFY_DEMO_PORTAL_PORT", "8000"))
+    parser.add_argument(
+        "--provider-port", type=_port, default=env("DIFY_DEMO_PROVIDER_PORT", "9000")
+    )
+    options = parser.parse_args(argv)
+    if options.issuer and not options.client_id:
+        parser.error("--issuer needs --client-id: what your provider calls this portal")
+    if not options.issuer and (options.client_id or options.client_secret):
+        parser.error("--client-id and --client-secret need --issuer: the address of your provider")
+    return options
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None, *, stop: threading.Event | None = None) -> int:
+    """Run the demonstration until Ctrl-C; the exit status.
+
+    :param stop: set it to end the run from another thread, as tests do.
+    """
+    options = _arguments(argv)
+    stop = stop or threading.Event()
+    with _polite_end(stop), ExitStack() as stack:
+        try:
+            _start(options, stack)
+        except ConfigurationError as error:
+            print(error, file=sys.stderr)
+            return 2
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            print(f"The demonstration cannot start: {error.strerror}.", file=sys.stderr)
+            return 1
+        while not stop.wait(0.5):
+            pass  # in steps, since Windows does not interrupt a wait
+    print("The demonstration has ended; nothing is kept.", flush=True)
+    return 0
+
+
+@contextmanager
+def _polite_end(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C and a polite kill set the event, so that everything is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _usable(port: int, what: str) -> int:
+    """The port, or a free one if somebody listens there already."""
+    try:
+        return free_port(port=port)
+    except OSError:
+        other = free_port()
+        print(f"Port {port} for the {what} is taken; {other} is used instead.", file=sys.stderr)
+        return other
+
+
+def _start(options: argparse.Namespace, stack: ExitStack) -> None:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dify-oauth-demo-")))
+    # With a provider of the user's the port is registered there: another would not do.
+    port = options.portal_port if options.issuer else _usable(options.portal_port, "portal")
+    portal_url = f"http://localhost:{port}"
+    issuer, client_id, secret = options.issuer, options.client_id, options.client_secret
+    if not issuer:
+        provider_port = _usable(options.provider_port, "provider")
+        issuer, client_id = f"http://127.0.0.1:{provider_port}", "demo-portal"
+        secret = secrets.token_urlsafe(32)
+        client = DemoClient(
+            client_id,
+            secret,
+            redirect_uris=(f"{portal_url}/callback",),
+            post_logout_redirect_uris=(f"{portal_url}/logged-out",),
+            name="Demo portal",
+        )
+        provider = create_provider(issuer, [client])
+        stack.enter_context(serve(provider.app, port=provider_port))
+    portal = create_portal(issuer, client_id, secret, portal_url, session_folder=folder)
+    stack.callback(portal.extensions["dify_oauth"].sessions.store.close)
+    try:
+        stack.enter_context(serve(portal, port=port))
+    except OSError as error:
+        error.strerror = f"port {port} is taken; choose another with --portal-port"
+        raise
+    _tell(portal_url, issuer, embedded=not options.issuer)
+
+
+def _tell(portal_url: str, issuer: str, *, embedded: bool) -> None:
+    print()
+    if embedded:
+        print(WARNING)
+        print(f"\n  Open      {portal_url}")
+        print("  Sign in   " + "as one of these (one click, or the name as password):")
+        for account in ACCOUNTS:
+            groups = ", ".join(account.groups) or "none"
+            print(f"              {account.username:6} {account.email}   groups: {groups}")
+        print(f"  Provider  {issuer}   (sign out everywhere, change its signing key)")
+    else:
+        print("  The portal uses your provider. Register these there:")
+        print(f"    redirect URI              {portal_url}/callback")
+        print(f"    post-logout redirect URI  {portal_url}/logged-out")
+        print(f"\n  Open      {portal_url}")
+        print(f"  Provider  {issuer}")
+    print("\n  Ctrl-C ends it.\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
