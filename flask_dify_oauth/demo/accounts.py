@@ -55,9 +55,9 @@ class Account:
 
 
 ACCOUNTS: tuple[Account, ...] = (
-    Account("alice", "Alice Liddell", "demo-4f1c8e20", ("staff", "admins"), ("admin",)),
-    Account("bob", "Bob Cratchit", "demo-9a37d2b5", ("staff",)),
-    Account("carol", "Carol Bird", "demo-c06b71fe"),
+    Account("alice", "Alice Example", "demo-4f1c8e20", ("staff", "admins"), ("admin",)),
+    Account("bob", "Bob Example", "demo-9a37d2b5", ("staff",)),
+    Account("carol", "Carol Example", "demo-c06b71fe"),
 )
 
 

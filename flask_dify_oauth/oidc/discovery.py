@@ -44,7 +44,7 @@ def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
         raise StrictError(f"names issuer {members['issuer']!r} instead of {issuer!r}")
     types = texts(members, "response_types_supported")
     if types is not None and "code" not in types:
-        raise StrictError("offers no authorization code flow")
+        raise StrictError("response_types_supported is without code")
     # Discovery, section 3: client_secret_basic where nothing is said.
     methods = texts(members, "token_endpoint_auth_methods_supported") or ("client_secret_basic",)
     flag = members.get("authorization_response_iss_parameter_supported", False)

@@ -49,8 +49,8 @@ class Fresh(Generic[T]):
         kept = self._kept
         if kept and self._clock() - kept[1] < self._lifetime:
             return kept[0]
-        # Whoever has an old value does not wait for the one that fetches.
-        if not self._lock.acquire(blocking=kept is None):
+        # Whoever has an old value that still serves does not wait for the one that fetches.
+        if not self._lock.acquire(blocking=not self._serves(kept)):
             assert kept is not None
             return kept[0]
         try:
@@ -60,6 +60,10 @@ class Fresh(Generic[T]):
         finally:
             self._lock.release()
 
+    def _serves(self, kept: tuple[T, float] | None) -> bool:
+        """Whether an old value may stand in while fetching fails."""
+        return kept is not None and self._clock() - kept[1] < self._lifetime * _STALE_LIFETIMES
+
     def renew(self, seen: T) -> T:
         """Fetch now, unless another thread has replaced ``seen`` in the meantime."""
         with self._lock:
@@ -68,10 +72,8 @@ class Fresh(Generic[T]):
             return self._renew(None)
 
     def _renew(self, kept: tuple[T, float] | None) -> T:
-        now = self._clock()
-        usable = kept and now - kept[1] < self._lifetime * _STALE_LIFETIMES
-        if self._failure and now - self._failure[1] < _PAUSE_AFTER_FAILURE:
-            if kept and usable:
+        if self._failure and self._clock() - self._failure[1] < _PAUSE_AFTER_FAILURE:
+            if kept and self._serves(kept):
                 return kept[0]
             error = self._failure[0]
             # A new exception, so that each request has an error id of its own.
@@ -80,7 +82,7 @@ class Fresh(Generic[T]):
             value = self._fetch()
         except (ProviderUnavailable, ProviderUnusable) as error:
             self._failure = (error, self._clock())
-            if kept and usable:
+            if kept and self._serves(kept):
                 return kept[0]
             raise
         self._kept, self._failure = (value, self._clock()), None

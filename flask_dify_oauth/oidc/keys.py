@@ -9,6 +9,7 @@ from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.util import base64_to_int
 
 from ..errors import ProviderUnusable
 from .fresh import Fresh
@@ -21,7 +22,8 @@ __all__ = ["KeyStore", "VerificationKey", "parse_keys"]
 #: once; present, so that a flood of invented ids costs the provider next to nothing.
 REFETCH_PAUSE = 5.0
 _MOST_KEYS = 100
-_LEAST_RSA_BITS = 2048  # RFC 7518, section 3.3
+#: RFC 7518, section 3.3; more than the second costs a worker whole seconds
+_RSA_BITS = (2048, 16_384)
 
 _TYPES: dict[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {
     "RSA": RSAKey, "EC": ECKey, "OKP": OKPKey,
@@ -71,10 +73,12 @@ def _parse_key(members: Any) -> VerificationKey | None:
     # The public members alone: a private key published by mistake is of no use to us.
     public: dict[str, Any] = {name: members.get(name) for name in _MEMBERS[kty]}
     try:
+        if kty == "RSA":
+            bits = base64_to_int(public["n"]).bit_length()
+            if not _RSA_BITS[0] <= bits <= _RSA_BITS[1]:
+                return None
         key = _TYPES[kty].import_key({"kty": kty, **public})
-        native: Any = key.public_key
-        if kty == "RSA" and not _LEAST_RSA_BITS <= native.key_size <= 16_384:
-            return None
+        _ = key.public_key  # now, and not at the first token: whether it is a key at all
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         return None
     get = members.get
