@@ -27,6 +27,7 @@ __all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "sec
 TEMPLATES = Path(import_module("flask_dify_oauth.templates").__path__[0])
 STATIC = TEMPLATES / "static"
 
+_TRANSLATORS = ("_", "gettext", "ngettext", "pgettext", "npgettext")
 _HTML = {"text/html", "application/xhtml+xml"}
 _JSON = {"application/json", "application/problem+json"}
 #: failures that another account may cure
@@ -46,6 +47,8 @@ def page(template: str, *, status: int = 200, **context: Any) -> Response:
     try:
         full = dict(context)
         current_app.update_template_context(full)
+        for ours in _TRANSLATORS:  # an application's own of these names know none of our texts
+            full.pop(ours, None)
         body = _environment(language).get_template(name).render(full)
     except Exception:
         # The application's own template or context processor must not hide this page.

@@ -352,6 +352,14 @@ def test_a_broken_template_does_not_hide_the_error(
     assert ["did not render" in record.getMessage() for record in caplog.records] == [True]
 
 
+def test_the_applications_own_translator_does_not_silence_ours() -> None:
+    app = make_app()
+    app.context_processor(lambda: dict.fromkeys(("_", "gettext", "ngettext"), str.upper))
+    text = show(app, "logout", "zh-CN").text
+    assert "您要退出登录吗" in text or "退出登录" in text
+    assert "sign out" not in text.lower()
+
+
 def test_a_broken_context_processor_does_not_hide_the_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
