@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from . import judging
 
-__all__ = ["ENTRA_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
+__all__ = ["ENTRA_HOSTS", "GOOGLE_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
 
 PREFIX = "DIFY_OAUTH_"
 PRESETS = ("keycloak", "auth0", "google", "entra", "okta", "generic")
+GOOGLE_HOSTS = ("accounts.google.com",)
 ENTRA_HOSTS = (
     "login.microsoftonline.com",
     "login.microsoftonline.us",
@@ -62,7 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LABEL", judging.judge_text, None,
             "The provider's name on pages.", provider=True),
     Setting("PRESET", partial(judging.judge_choice, choices=PRESETS), None,
-            "What is peculiar to the provider: " + ", ".join(f"`{p}`" for p in PRESETS)
+            "The kind of provider: " + ", ".join(f"`{p}`" for p in PRESETS)
             + ". Found by the issuer when left out.", provider=True),
     Setting("SESSION_STORE", judging.judge_store, None,
             "Where sessions are kept: `sqlite:////absolute/path.db`."

@@ -65,6 +65,7 @@ _OWN_PARAMETERS = frozenset(
         "response_mode",
         "response_type",
         "scope",
+        "self",
         "state",
         "uri",
         "url",

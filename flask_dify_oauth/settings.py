@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from . import judging
-from .catalogue import ENTRA_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
+from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
 from .errors import ConfigurationError
 
 __all__ = [
     "ENTRA_HOSTS",
+    "GOOGLE_HOSTS",
     "MULTI_TENANT",
     "PREFIX",
     "SETTINGS",
@@ -233,6 +234,15 @@ def _judge_provider(provider: ProviderSettings, several: bool, reader: _Reader) 
         )
     issuer = urlsplit(provider.issuer)
     tenant = issuer.path.strip("/").partition("/")[0]
+    for key, preset, hosts in (
+        ("hosted_domain", "google", GOOGLE_HOSTS),
+        ("tenants", "entra", ENTRA_HOSTS),
+    ):
+        fits = provider.preset == preset or (not provider.preset and issuer.hostname in hosts)
+        if getattr(provider, key) is not None and not fits:
+            reader.problems.append(
+                f"{shown(key)} is checked at the preset {preset} alone; remove it."
+            )
     if provider.preset == "entra" or issuer.hostname in ENTRA_HOSTS:
         if not tenant:
             reader.problems.append(

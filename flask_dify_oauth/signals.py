@@ -22,8 +22,10 @@ sign_in_failed = _signals.signal("sign-in-failed")
 
 
 def tell(signal: NamedSignal, **data: Any) -> None:
-    """Send a signal; a listener that fails is logged and changes nothing of what happened."""
-    try:
-        signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
-    except Exception:
-        _logger.exception("a listener of %s failed", signal.name)
+    """Send a signal; a listener that fails is logged and keeps no other from hearing."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    for listener in signal.receivers_for(app):
+        try:
+            listener(app, **data)
+        except Exception:
+            _logger.exception("a listener of %s failed", signal.name)

@@ -21,7 +21,10 @@ MakeApp = Callable[..., Flask]
 @pytest.fixture(scope="session")
 def _shared_op() -> Iterator[tuple[DemoProvider, dict[str, Any]]]:
     """One provider for all tests, since keys take long to make; and what it was like at first."""
-    both = {"redirect_uris": (CALLBACK,), "post_logout_redirect_uris": (LOGGED_OUT,)}
+    both: dict[str, Any] = {
+        "redirect_uris": (CALLBACK,),
+        "post_logout_redirect_uris": (LOGGED_OUT,),
+    }
     clients = [
         DemoClient("app", "a secret: 100%+ ü", **both),
         DemoClient("public", **both),

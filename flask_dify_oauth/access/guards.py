@@ -65,6 +65,11 @@ def login_required(view: F | None = None) -> F | Callable[[F], F]:
     return cast(F, guard)
 
 
+def _view_class(view: object) -> Any:
+    """The class behind what ``View.as_view`` made."""
+    return getattr(view, "view_class", view)
+
+
 def protect(
     target: Flask | Blueprint, *, except_for: Iterable[str | Callable[..., Any]] = ()
 ) -> None:
@@ -74,7 +79,7 @@ def protect(
     itself stay open.
 
     :param except_for: what stays open: endpoints (in a blueprint without its name), or the view
-        functions themselves.
+        functions and classes themselves.
     """
     open_endpoints: set[str] = set()
     open_views: list[Callable[..., Any]] = []
@@ -97,7 +102,8 @@ def protect(
             # A blueprint may be registered under other names, and inside others.
             names = [n for n in request.blueprints if current_app.blueprints[n] is target]
             local = endpoint.removeprefix(f"{names[0]}.")
-        return local in open_endpoints or current_app.view_functions.get(endpoint) in open_views
+        view = current_app.view_functions.get(endpoint)
+        return local in open_endpoints or view in open_views or _view_class(view) in open_views
 
     def guard() -> Response | None:
         keeper = _gatekeeper()

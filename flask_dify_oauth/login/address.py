@@ -38,6 +38,12 @@ class Addresses:
                     f"reached as {host!r} while DIFY_OAUTH_EXTERNAL_URL is not set; set it to the"
                     " address that browsers use (https://…)"
                 )
+            told = request.headers.get("X-Forwarded-Host", "")
+            if told and not is_loopback_host(told.split(",")[0].strip().partition(":")[0]):
+                raise InsecureTransport(
+                    f"a proxy passes requests for {told!r} on while DIFY_OAUTH_EXTERNAL_URL is not"
+                    " set; set it to the address that browsers use (https://…)"
+                )
             return
         if not self._https or request.is_secure:
             return

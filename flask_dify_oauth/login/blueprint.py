@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from ..access.identity import current_identity
-from ..errors import InvalidRequest
+from ..errors import DifyOAuthError, InvalidRequest
 from .failures import answer_any
 from .pages import STATIC, TEMPLATES, page, secure_headers
 from .parameters import authorization_extras, single
@@ -31,7 +31,7 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
         static_folder=str(STATIC),
         static_url_path="/dify-oauth/static",
     )
-    blueprint.before_request(_check_address)
+    blueprint.before_request(_check_request)
     blueprint.add_url_rule("/login", "login", _login)
     blueprint.add_url_rule("/login/<provider>", "login_at", _login)
     if several:
@@ -46,9 +46,18 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
     return blueprint
 
 
-def _check_address() -> None:
-    if request.endpoint != "dify_oauth.static":
-        current_parts().addresses.check(request)
+def _check_request() -> None:
+    """Refuse what no sign-in can come out of."""
+    if request.endpoint == "dify_oauth.static":
+        return
+    parts = current_parts()
+    if current_app.session_interface is not parts.sessions:
+        raise DifyOAuthError(
+            "app.session_interface was replaced after DifyOAuth; remove what replaces it",
+            code="unexpected",
+            status=503,
+        )
+    parts.addresses.check(request)
 
 
 def _login(provider: str | None = None) -> Response:

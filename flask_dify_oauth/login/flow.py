@@ -175,7 +175,7 @@ class SignIn:
         merged = merge_claims(claims, more)
         identity = identity_from(
             {**merged, **client.roles_of_access_token(tokens, merged)},
-            issuer=claims["iss"],
+            issuer=client.preset.identity_issuer(claims),
             provider=settings.name,
             preset=client.preset,
         )

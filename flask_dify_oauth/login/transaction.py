@@ -39,6 +39,11 @@ _MOST_STATE = 4096
 _MOST_EXTRAS = 400
 
 
+def _is_comfort(name: str) -> bool:
+    """Whether a parameter may be dropped before those that make a sign-in stronger."""
+    return name not in ("max_age", "acr_values", "prompt")
+
+
 class Transaction(Struct, frozen=True):
     """What was decided when the sign-in began."""
 
@@ -106,7 +111,10 @@ class Transactions:
         kept = next_url if len(next_url) <= _MOST_IN_STATE else ""
         hidden = json.dumps([transaction_id, attempt, kept]).encode()
         state = self._keyring.seal(_STATE, hidden)
-        known = dict(extras) if sum(map(len, extras.values())) <= _MOST_EXTRAS else {}
+        known: dict[str, str] = {}
+        for name in sorted(extras, key=_is_comfort):
+            if sum(map(len, known.values())) + len(extras[name]) <= _MOST_EXTRAS:
+                known[name] = extras[name]
         transaction = Transaction(
             transaction_id, provider, next_url, redirect_uri, attempt, max_age, known
         )

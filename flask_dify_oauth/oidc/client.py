@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 import requests
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.auth import ClientAuth
+from authlib.oauth2.base import OAuth2Error
+from authlib.oauth2.client import OAuth2Client
 
 from ..errors import (
     DifyOAuthError,
@@ -99,13 +100,14 @@ class Client:
     ) -> str:
         """Where the browser signs in (OpenID Connect Core, 3.1.2.1; RFC 7636, 4.3: S256 always)."""
         endpoint = self.metadata().authorization_endpoint
-        session = OAuth2Session(
+        client = _OAuth2Client(
+            None,
             self.settings.client_id,
             scope=" ".join(self.settings.scopes),
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
         )
-        url, _ = session.create_authorization_url(
+        url, _ = client.create_authorization_url(
             endpoint, state=state, code_verifier=verifier, nonce=nonce, **extra
         )
         return str(url)
@@ -133,18 +135,18 @@ class Client:
         :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
         """
         metadata = self.metadata()
-        session = OAuth2Session(
+        client = _OAuth2Client(
+            self._transport.session(),
             self.settings.client_id,
             self.settings.client_secret,
             token_endpoint_auth_method=self._auth_method(metadata),
             redirect_uri=redirect_uri,
         )
-        session.register_client_auth_method(("client_secret_basic", _basic))
-        session.register_compliance_hook("access_token_response", _checked_token_response)
-        self._transport.prepare(session)
+        client.register_client_auth_method(("client_secret_basic", _basic))
+        client.register_compliance_hook("access_token_response", _checked_token_response)
         received = time.time()
         try:
-            answer = session.fetch_token(
+            answer = client.fetch_token(
                 metadata.token_endpoint,
                 grant_type="authorization_code",
                 code=code,
@@ -153,7 +155,7 @@ class Client:
             )
         except DifyOAuthError:
             raise
-        except (OAuthError, requests.RequestException, ValueError, TypeError, KeyError) as error:
+        except (OAuth2Error, requests.RequestException, ValueError, TypeError, KeyError) as error:
             raise ProviderUnusable(f"token endpoint: {type(error).__name__}") from None
         return _token_set(dict(answer), received)
 
@@ -226,6 +228,23 @@ class Client:
             if id_token is not None and len(id_token) <= _MOST_HINT:
                 params["id_token_hint"] = id_token
         return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(params)}"
+
+
+class _ClientAuthentication(requests.auth.AuthBase, ClientAuth):  # type: ignore[misc]
+    """Authlib's client authentication as requests calls it."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.url, request.headers, request.body = self.prepare(
+            request.method, request.url, request.headers, request.body
+        )
+        return request
+
+
+class _OAuth2Client(OAuth2Client):  # type: ignore[misc]
+    """Authlib's grants over our own HTTP, without the integrations that it loads beside them."""
+
+    client_auth_class = _ClientAuthentication
+    SESSION_REQUEST_PARAMS = ("allow_redirects",)
 
 
 def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[Any, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -50,24 +51,31 @@ def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
     flag = members.get("authorization_response_iss_parameter_supported", False)
     if not isinstance(flag, bool):
         raise StrictError("authorization_response_iss_parameter_supported is no boolean")
+    inside = functools.cache(_is_inside)  # each name is looked up once
+
+    def endpoint(name: str) -> str:
+        return _endpoint(text(members, name), name, issuer, inside)
+
+    def optional(name: str) -> str | None:
+        return None if optional_text(members, name) is None else endpoint(name)
+
     return Metadata(
         issuer=issuer,
-        authorization_endpoint=_endpoint(members, "authorization_endpoint", issuer) or "",
-        token_endpoint=_endpoint(members, "token_endpoint", issuer) or "",
-        jwks_uri=_endpoint(members, "jwks_uri", issuer) or "",
-        userinfo_endpoint=_endpoint(members, "userinfo_endpoint", issuer, optional=True),
-        end_session_endpoint=_endpoint(members, "end_session_endpoint", issuer, optional=True),
+        authorization_endpoint=endpoint("authorization_endpoint"),
+        token_endpoint=endpoint("token_endpoint"),
+        jwks_uri=endpoint("jwks_uri"),
+        userinfo_endpoint=optional("userinfo_endpoint"),
+        end_session_endpoint=optional("end_session_endpoint"),
         token_endpoint_auth_methods=methods,
         iss_parameter_supported=flag,
     )
 
 
-def _endpoint(
-    members: dict[str, Any], name: str, issuer: str, *, optional: bool = False
-) -> str | None:
-    value = optional_text(members, name) if optional else text(members, name)
-    if value is None:
-        return None
+def _endpoint(value: str, name: str, issuer: str, inside: Callable[[str], bool]) -> str:
+    """An address of the provider, if it may be asked.
+
+    :param inside: whether a host is in this network: a provider outside must not lead in there.
+    """
     try:
         judge_url(value, query=True)
     except ValueError as error:
@@ -76,7 +84,7 @@ def _endpoint(
     if theirs.scheme == "http" and ours.scheme == "https":
         raise StrictError(f"{name} is plain http")
     host, home = theirs.hostname or "", ours.hostname or ""
-    if host != home and _is_inside(host) and not _is_inside(home):
+    if host != home and inside(host) and not inside(home):
         raise StrictError(f"{name} leads into this network, the issuer does not")
     return value
 

@@ -1,6 +1,6 @@
 """One pooled HTTP client for everything that is said to a provider.
 
-Whatever uses it (our own GETs, Authlib's ``OAuth2Session``) gets the same protections from the
+Whatever uses it (our own GETs, Authlib's grants) gets the same protections from the
 adapter: certificates checked, https outside loopback, no redirects followed, answers bounded in
 bytes and in seconds, kept connections.
 """
@@ -203,10 +203,10 @@ class Transport:
             self._session = self._mount(requests.Session())
             self._pid = os.getpid()
 
-    def prepare(self, session: requests.Session) -> requests.Session:
-        """Give a session of requests (or of Authlib) this transport and nothing else."""
+    def session(self) -> requests.Session:
+        """The session of this process, for what Authlib sends."""
         self._ensure()
-        return self._mount(session)
+        return self._session
 
     def _mount(self, session: requests.Session) -> requests.Session:
         session.adapters.clear()
@@ -226,10 +226,9 @@ class Transport:
         :raises ProviderUnavailable: no connection, no answer in time.
         :raises ProviderUnusable: a redirect, too many bytes, plain http outside loopback.
         """
-        self._ensure()
         headers: Mapping[str, str] = {"Accept": accept}
         try:
-            return self._session.get(
+            return self.session().get(
                 url, headers=headers, auth=auth or NoAuth(), allow_redirects=False
             )
         except (requests.RequestException, HTTPError, ValueError) as error:

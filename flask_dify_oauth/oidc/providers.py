@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import SignInRefused
-from ..settings import ENTRA_HOSTS, MULTI_TENANT, ProviderSettings
+from ..settings import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, ProviderSettings
 from .discovery import Metadata
 
 __all__ = ["PRESETS", "Preset", "preset_for"]
@@ -40,6 +40,10 @@ class Preset:
     def issuer_fits(self, issuer: str, claims: Mapping[str, Any]) -> bool:
         """Whether a token's ``iss`` is right (OpenID Connect Core, section 3.1.3.7 (2))."""
         return issuer == self.settings.issuer
+
+    def identity_issuer(self, claims: Mapping[str, Any]) -> str:
+        """The issuer as identities name it: one person is one pair of issuer and subject."""
+        return str(claims["iss"])
 
     def authorization_params(self) -> dict[str, str]:
         """Parameters that this provider wants beside the usual ones."""
@@ -108,13 +112,16 @@ class Google(Preset):
     """Workspace accounts are told apart by ``hd``; there are no groups, and no log-out."""
 
     label = "Google"
-    hosts = ("accounts.google.com",)
+    hosts = GOOGLE_HOSTS
     groups_at = ()
     roles_at = ()
 
     def issuer_fits(self, issuer: str, claims: Mapping[str, Any]) -> bool:
         # Google documents both forms for its ID tokens.
         return issuer in (self.settings.issuer, self.settings.issuer.removeprefix("https://"))
+
+    def identity_issuer(self, claims: Mapping[str, Any]) -> str:
+        return self.settings.issuer
 
     def authorization_params(self) -> dict[str, str]:
         domain = self.settings.hosted_domain

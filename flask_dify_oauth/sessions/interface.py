@@ -78,7 +78,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
 
     def load(self, session: Session, request: Request) -> dict[str, Any]:
         """The data of the session that the browser's cookie names, else an empty one."""
-        values = request.cookies.getlist(self.cookie_name)
+        values = self._cookie_values(request)
         # Two cookies of one name: somebody planted one, and which is ours cannot be told.
         if len(values) != 1 or not _COOKIE.fullmatch(values[0]):
             return {}
@@ -88,6 +88,15 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             return {}
         session.cookie, session.stored = values[0], stored
         return data
+
+    def _cookie_values(self, request: Request) -> list[str]:
+        """Every value under our cookie's name; ``request.cookies`` would read all others."""
+        values = []
+        for pair in request.environ.get("HTTP_COOKIE", "").split(";"):
+            name, _, value = pair.partition("=")
+            if name.strip() == self.cookie_name:
+                values.append(value.strip())
+        return values
 
     def save_session(self, app: Flask, session: Session, response: Response) -> None:
         if not session.accessed and not session.loaded:
@@ -222,12 +231,13 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
 def _keep_out_of_caches(response: Response) -> None:
     """What depends on the session belongs to one browser and into no cache."""
     headers = response.headers
-    if "Vary" in headers:
+    present = {name.lower() for name, _ in headers}
+    if "vary" in present:
         response.vary.add("Cookie")
     else:
-        headers["Vary"] = "Cookie"
-    if "Cache-Control" in headers:
+        headers.add("Vary", "Cookie")
+    if "cache-control" in present:
         response.cache_control.no_store = True
         response.cache_control.public = False
     else:
-        headers["Cache-Control"] = "no-store"
+        headers.add("Cache-Control", "no-store")

@@ -72,8 +72,8 @@ class DecoratedAsync(MethodView):
 
 @login_required
 class DecoratedView(View):
-    def dispatch_request(self, word: str) -> str:
-        return hello(word)
+    def dispatch_request(self, **values: Any) -> str:
+        return hello(**values)
 
 
 class OneMethod(MethodView):
@@ -88,7 +88,7 @@ class OneAsyncMethod(MethodView):
         return hello(word)
 
 
-VIEWS = [
+VIEWS: list[Any] = [
     plain,
     with_parentheses,
     coroutine,

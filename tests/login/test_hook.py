@@ -20,7 +20,8 @@ Build = Callable[..., Flask]
 
 @pytest.fixture
 def oauth(app: Flask) -> DifyOAuth:
-    return app.extensions["test.oauth"]
+    found: DifyOAuth = app.extensions["test.oauth"]
+    return found
 
 
 def test_the_hook_sees_who_comes_before_there_is_a_session(

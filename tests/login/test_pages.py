@@ -355,7 +355,7 @@ def test_a_broken_template_does_not_hide_the_error(
 def test_the_applications_own_translator_does_not_silence_ours() -> None:
     app = make_app()
     app.context_processor(lambda: dict.fromkeys(("_", "gettext", "ngettext"), str.upper))
-    text = show(app, "logout", "zh-CN").text
+    text = show(app, "logout", "zh-CN").get_data(as_text=True)
     assert "您要退出登录吗" in text or "退出登录" in text
     assert "sign out" not in text.lower()
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from werkzeug.wrappers import Response
 
 from flask_dify_oauth import current_user
 from flask_dify_oauth.demo import DemoProvider
@@ -121,7 +120,7 @@ def test_max_age_is_held_against_auth_time(
     app = build(op.issuer, **more)
 
     @app.get("/step-up")
-    def step_up() -> Response:
+    def step_up() -> Any:
         return app.extensions["test.oauth"].login_redirect("/private", max_age=60)
 
     def shape(claims: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +159,7 @@ def test_the_context_class_reaches_the_application(browser: Browser, app: Flask)
 
 def redirecting(app: Flask, *args: Any, **params: Any) -> None:
     @app.route("/go/<path:rest>", methods=["GET", "POST"])
-    def go(rest: str) -> Response:
+    def go(rest: str) -> Any:
         return app.extensions["test.oauth"].login_redirect(*args, **params)
 
 

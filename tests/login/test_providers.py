@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from werkzeug.wrappers import Response
 
 from flask_dify_oauth.demo import DemoClient, DemoProvider, running_provider
 from tests.kit import LOGGED_OUT, Browser, query_of
@@ -176,11 +175,11 @@ def test_a_lost_cookie_leads_back_to_the_choice_and_to_an_end(browser: Browser) 
 
 def test_a_view_may_choose_the_provider(app: Flask, browser: Browser, guests: DemoProvider) -> None:
     @app.get("/go/<name>")
-    def go(name: str) -> Response:
+    def go(name: str) -> Any:
         return app.extensions["test.oauth"].login_redirect("/private", provider=name)
 
     @app.get("/go")
-    def choose() -> Response:
+    def choose() -> Any:
         return app.extensions["test.oauth"].login_redirect("/private?x=1")
 
     url = browser.open("/go/guests").headers["Location"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -168,6 +170,23 @@ def test_a_provider_that_is_gone_at_the_callback(browser: Browser, op: DemoProvi
     page = browser.sign_in(PAGE)
     assert (page.status_code, heading(page)) == (503, "The sign-in service does not answer")
     assert next_of(link(page, "Try again")) == PAGE
+
+
+def test_a_store_that_does_not_answer_costs_the_person_nothing(
+    browser: Browser, app: Flask, op: DemoProvider
+) -> None:
+    callback = browser.at_provider(browser.to_provider(PAGE))
+    with sqlite3.connect(Path(app.instance_path) / "sessions.db") as blocker:
+        blocker.execute("BEGIN EXCLUSIVE")
+        page = browser.callback(callback)
+        blocker.rollback()
+    blocker.close()
+    assert (page.status_code, heading(page)) == (503, "We cannot recognise you right now")
+    assert next_of(link(page, "Try again")) == PAGE
+    assert op.hits["token"] == 0
+    # The code was not spent: reloading the page is enough.
+    assert browser.callback(callback).headers["Location"] == PAGE
+    assert browser.signed_in
 
 
 def test_a_refused_client_is_explained_to_those_who_run_the_application(

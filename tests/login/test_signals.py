@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -117,3 +118,15 @@ def test_a_crashing_receiver_spoils_no_page(
     assert answer.headers["Location"].startswith(f"{op.issuer}/end-session?")
     assert not browser.signed_in
     assert caplog.text.count("ZeroDivisionError") >= 3
+
+
+def test_a_crashing_receiver_keeps_no_other_from_hearing(browser: Browser) -> None:
+    heard: list[int] = []
+    # Receivers are called in no particular order: several crash, all others must hear.
+    crashing = [lambda sender, _n=n, **more: crash(sender) for n in range(5)]
+    hearing = [lambda sender, _n=n, **more: heard.append(_n) for n in range(5)]
+    with ExitStack() as stack:
+        for receiver in (*crashing, *hearing):
+            stack.enter_context(signals.user_signed_in.connected_to(receiver))
+        browser.sign_in()
+    assert sorted(heard) == [0, 1, 2, 3, 4]

@@ -188,6 +188,18 @@ def test_a_new_start_by_itself_asks_for_all_that_was_asked(
     assert found == {"max_age": "60", "acr_values": "gold", "ui_locales": "zh-CN"}
 
 
+def test_a_long_hint_does_not_cost_a_new_start_what_is_checked(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"login_hint": "x" * 320, "acr_values": "y" * 180, "max_age": "60"}
+    start = browser.open("/login", query_string=asked)
+    callback = browser.at_provider(start.headers["Location"])
+    later(monkeypatch, 601)
+    query = query_of(browser.callback(callback).headers["Location"])
+    assert query.get("max_age") == "60"
+    assert query.get("acr_values") == "y" * 180
+
+
 def test_a_browser_without_cookies_comes_to_an_end_that_explains(
     app: Flask, op: DemoProvider
 ) -> None:

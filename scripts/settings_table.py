@@ -1,0 +1,143 @@
+"""Writes the table of settings into both READMEs, from ``flask_dify_oauth.settings.SETTINGS``.
+
+``python -m scripts.settings_table`` (or ``make readme``) replaces what stands between the markers.
+The English meanings are those of the code; the Chinese ones stand here, and a missing one is an
+error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from flask_dify_oauth.settings import SETTINGS, Setting
+
+TREE = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- settings: begin (make readme) -->", "<!-- settings: end -->"
+
+#: What :attr:`Setting.meaning` says, in Chinese, by :attr:`Setting.name`.
+CHINESE: dict[str, str] = {
+    "ISSUER": "身份提供方的签发者（issuer），必须与其元数据中的写法完全一致。",
+    "CLIENT_ID": "身份提供方分配给本应用的客户端 ID。",
+    "CLIENT_SECRET": "客户端密钥。不设置时，本应用就是公共客户端。",
+    "EXTERNAL_URL": "浏览器访问本应用时使用的地址。不设置时只为本机提供服务。",
+    "SCOPES": "要申请的权限范围（scope）。",
+    "PROVIDERS": "多个身份提供方：一个字典，键是短名称，值是该提供方的设置，"
+    "设置名用小写（`issuer`、`client_id` 等）。",
+    "LABEL": "身份提供方在页面上显示的名称。",
+    "PRESET": "身份提供方的类型，决定其特有的处理方式：`keycloak`、`auth0`、`google`、`entra`、"
+    "`okta` 或 `generic`。不设置时根据签发者判断。",
+    "SESSION_STORE": "会话保存在哪里：`sqlite:////absolute/path.db`。"
+    "不设置时使用实例文件夹中的一个文件。",
+    "USERINFO": "登录时是否读取用户信息端点（userinfo），前提是身份提供方有这个端点。",
+    "ID_TOKEN_ALGORITHMS": "接受身份提供方使用的签名算法；元数据中列出的其他算法一律不算数。",
+    "TOKEN_ENDPOINT_AUTH_METHOD": "本应用向身份提供方证明自己的方式：`client_secret_basic`、"
+    "`client_secret_post` 或 `none`。不设置时根据元数据决定。",
+    "AUTHORIZATION_PARAMS": "授权请求的附加参数，例如 `prompt`、`acr_values`、`max_age` 或"
+    " `audience`。",
+    "REQUIRED_ACR": "身份验证级别（acr）：作为 `acr_values` 发送，返回的级别必须是其中之一。",
+    "HOSTED_DOMAIN": "仅用于 Google：只允许这一个 Workspace 域的账号登录。",
+    "TENANTS": "仅用于签发者为多租户的 Microsoft Entra ID：允许登录的租户 ID；`*` 表示不限。",
+    "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out` 和 `/me` 前面的路径。",
+    "APP_NAME": "本应用在页面上显示的名称。",
+    "IDLE_LIFETIME": "多少秒没有请求后会话结束。",
+    "ABSOLUTE_LIFETIME": "登录多少秒后会话必定结束，无论是否在用。",
+    "SIGN_IN_LIFETIME": "用户在身份提供方处完成登录的时限，单位为秒。",
+    "CLOCK_SKEW": "允许身份提供方的时钟与本机相差多少秒。",
+    "HTTP_TIMEOUT": "等待身份提供方响应的秒数；接收完整响应最多可用两倍时间。",
+    "DISCOVERY_LIFETIME": "多少秒后重新获取身份提供方的元数据和密钥。",
+}
+
+
+class Words(NamedTuple):
+    """The table's own words in one language."""
+
+    head: tuple[str, str, str]
+    #: for settings that each provider may have for itself
+    provider: str
+    #: for settings that may come from a file; gets the key
+    file: str
+    unset: str
+
+
+LANGUAGES: dict[str, tuple[Words, Mapping[str, str]]] = {
+    "README.md": (
+        Words(
+            ("Setting", "Default", "Meaning"),
+            " *Per provider.*",
+            " Also from a file: `{}_FILE`.",
+            "not set",
+        ),
+        {setting.name: setting.meaning for setting in SETTINGS},
+    ),
+    "README.zh-CN.md": (
+        Words(
+            ("设置", "默认值", "含义"), "*可按提供方设置。*", "也可来自文件：`{}_FILE`。", "未设置"
+        ),
+        CHINESE,
+    ),
+}
+
+
+def escape(text: str) -> str:
+    """Markdown for one cell: no pipe ends it, and nothing outside a code span is taken for HTML."""
+    parts = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
+    for place in range(0, len(parts), 2):
+        parts[place] = parts[place].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(parts)
+
+
+def default(setting: Setting, unset: str) -> str:
+    """A default as it would be written into the configuration."""
+    value = setting.default
+    if value is None or value in ("", {}):
+        return unset
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    elif isinstance(value, float):
+        value = f"{value:g}"
+    return f"`{value}`"
+
+
+def table(readme: str) -> str:
+    """The table for one README.
+
+    :raises SystemExit: when a setting has no meaning in its language, or a meaning no setting.
+    """
+    words, meanings = LANGUAGES[readme]
+    names = {setting.name for setting in SETTINGS}
+    if differing := sorted(names ^ meanings.keys()):
+        raise SystemExit(f"{readme}: settings and their meanings differ in {', '.join(differing)}")
+    lines = [" | ".join(words.head), " | ".join(["---"] * 3)]
+    for setting in SETTINGS:
+        meaning = escape(meanings[setting.name])
+        meaning += words.file.format(setting.key) if setting.secret else ""
+        meaning += words.provider if setting.provider else ""
+        lines.append(f"`{setting.key}` | {default(setting, words.unset)} | {meaning}")
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def renewed(text: str, readme: str) -> str:
+    """A README's text with its table as it should be.
+
+    :raises SystemExit: when the markers do not stand there once each, in order.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in before or END in after:
+        raise SystemExit(f"{readme}: the markers of the table are missing or doubled")
+    return f"{before}{BEGIN}\n{table(readme)}\n{END}{after}"
+
+
+def main() -> None:
+    """Write the table into both READMEs."""
+    for readme in LANGUAGES:
+        path = TREE / readme
+        text = path.read_text(encoding="utf-8")
+        path.write_text(renewed(text, readme), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""The embedded store among other processes, after a fork, and when its file is not well."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_dify_oauth import ConfigurationError
+from flask_dify_oauth.errors import StoreUnavailable
+from flask_dify_oauth.sessions.sqlite import SQLiteStore
+from tests.sessions.test_sqlite import count, in_threads, lasting
+
+SOON = 0.6  # seconds within which an answer comes, whatever others do
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SQLiteStore]:
+    made = SQLiteStore(tmp_path / "s.db")
+    made.prepare()
+    made.create(b"k", lasting(b"record"), b"vault")
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def long_writer(path: Path) -> Iterator[None]:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+WRITES: dict[str, Callable[[SQLiteStore], object]] = {
+    "create": lambda s: s.create(b"n", lasting(), None),
+    "update": lambda s: s.update(b"k", lambda old: b"x", time.time() + 9),
+    "touch": lambda s: s.touch(b"k", time.time() + 9),
+    "delete": lambda s: s.delete(b"k"),
+    "move": lambda s: s.move(b"k", b"l", None),
+    "take": lambda s: s.take(b"t", time.time() + 9),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_long_writer_holds_nobody_up(store: SQLiteStore, write: Callable[..., object]) -> None:
+    with long_writer(store._path):
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            write(store)
+        assert time.monotonic() - started < SOON
+        found = store.read(b"k")  # readers do not wait at all
+        assert found
+        assert found.record == b"record"
+        assert store.read_vault(b"k") == b"vault"
+    write(store)
+
+
+def test_nor_many_who_wait_for_it(store: SQLiteStore) -> None:
+    def attempt(which: int) -> float:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.delete(b"k")
+        return time.monotonic() - started
+
+    with long_writer(store._path):
+        assert max(in_threads(8, attempt)) < SOON
+    store.delete(b"k")
+
+
+def in_processes(number: int, job: Callable[[SQLiteStore, int], object], store: SQLiteStore) -> int:
+    """Fork so many children that start together; how many of them succeed."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(number)
+    won = context.Value("i", 0)
+
+    def run(which: int) -> None:
+        barrier.wait(10)
+        if job(store, which):
+            with won.get_lock():
+                won.value += 1
+
+    children = [context.Process(target=run, args=(which,)) for which in range(number)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(20)
+        assert child.exitcode == 0
+    return int(won.value)
+
+
+def test_processes_share_the_file(store: SQLiteStore) -> None:
+    def live(mine: SQLiteStore, which: int) -> bool:
+        for turn in range(5):
+            key = b"%d.%d" % (which, turn)
+            mine.create(key, lasting(b"x"), None)
+            mine.update(b"k", lambda old: old + b"+", time.time() + 100)
+            assert mine.read(key)
+        return True
+
+    assert in_processes(4, live, store) == 4
+    found = store.read(b"k")
+    assert found
+    assert found.record == b"record" + b"+" * 20
+    assert count(store, "session") == 21
+
+
+def test_processes_take_a_name_once(store: SQLiteStore) -> None:
+    until = time.time() + 100
+    assert in_processes(6, lambda mine, which: mine.take(b"t", until), store) == 1
+
+
+def test_a_fork_opens_its_own_connections(store: SQLiteStore) -> None:
+    store.read(b"k")
+    parents = list(store._idle)
+    assert parents
+
+    def look(mine: SQLiteStore, which: int) -> bool:
+        assert mine.read(b"k")
+        mine.update(b"k", lambda old: b"child", time.time() + 100)
+        return not {*map(id, mine._idle)} & {*map(id, parents)} and bool(mine._idle)
+
+    assert in_processes(1, look, store) == 1
+    found = store.read(b"k")
+    assert found
+    assert found.record == b"child"
+    assert list(store._idle) == parents
+
+
+def test_a_fork_in_the_midst_of_a_write_does_not_hang(store: SQLiteStore) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slowly(old: bytes) -> bytes:
+        inside.set()
+        go_on.wait(5)
+        return b"parent"
+
+    far = time.time() + 100
+    writer = threading.Thread(target=lambda: store.update(b"k", slowly, far))
+    writer.start()
+    assert inside.wait(5)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            assert store.read(b"k")
+            try:
+                store.delete(b"k")
+            except StoreUnavailable:  # the parent has the file: the right answer
+                status = 0
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    go_on.set()
+    writer.join(5)
+    found = store.read(b"k")
+    assert found
+    assert found.record == b"parent"
+
+
+def overwritten(path: Path) -> None:
+    path.write_bytes(b"no database at all, just text" * 300)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def folder_removed(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def without_tables(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE session; DROP TABLE vault; DROP TABLE taken;")
+
+
+TROUBLES = [overwritten, truncated, removed, folder_removed, without_tables]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_damaged_file_is_an_unavailable_store(
+    tmp_path: Path, trouble: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "folder" / "s.db"
+    first = SQLiteStore(path)
+    first.prepare()
+    first.create(b"k", lasting(), b"v")
+    first.close()
+    for leftover in (path.with_name("s.db-wal"), path.with_name("s.db-shm")):
+        leftover.unlink(missing_ok=True)
+    trouble(path)
+    store = SQLiteStore(path)
+    for ask in (*WRITES.values(), lambda s: s.read(b"k"), lambda s: s.read_vault(b"k")):
+        with pytest.raises(StoreUnavailable) as caught:
+            ask(store)
+        assert "session store" in caught.value.detail
+    store.close()
+
+
+def test_it_recovers_when_the_trouble_is_over(store: SQLiteStore) -> None:
+    aside = store._path.with_name("aside")
+    store.close()
+    store._path.rename(aside)
+    with pytest.raises(StoreUnavailable):
+        store.read(b"k")
+    store.close()
+    for path in store._path.parent.glob("s.db*"):
+        path.unlink()
+    aside.rename(store._path)
+    assert store.read(b"k")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_that_is_read_only(build: Callable[..., Flask], tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(ConfigurationError, match="DIFY_OAUTH_SESSION_STORE"):
+        build(SESSION_STORE=f"sqlite:///{closed}/s.db")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, overwritten])
+def test_a_file_that_cannot_be_used_is_found_at_start(
+    build: Callable[..., Flask], tmp_path: Path, make: Callable[[Path], Any]
+) -> None:
+    path = tmp_path / "x.db"
+    make(path)
+    with pytest.raises(ConfigurationError) as caught:
+        build(SESSION_STORE=f"sqlite:///{path}")
+    (sentence,) = caught.value.problems
+    assert sentence.startswith("DIFY_OAUTH_SESSION_STORE names")
+    assert str(path) in sentence
+
+
+def test_a_store_named_by_its_url(build: Callable[..., Flask], tmp_path: Path) -> None:
+    app = build(SESSION_STORE=f"sqlite:///{tmp_path}/deep/er/x.db")
+    app.test_client().get("/keep/1")
+    assert (tmp_path / "deep" / "er" / "x.db").stat().st_size > 0
