@@ -15,7 +15,6 @@ CHINESE: dict[str, str] = {
     "Choose who you want to be.": "请选择您要使用的身份。",
     "You are signed in as {name}. Choose who goes on.":
         "您当前以 {name} 登录。请选择继续使用的身份。",
-    "Continue as {name}": "以 {name} 的身份继续",
     "suggested": "建议",
     "Groups: {groups}": "用户组：{groups}",
     "no groups": "无用户组",

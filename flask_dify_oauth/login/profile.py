@@ -51,7 +51,10 @@ def identity_from(
     :raises ProviderUnusable: when there are more claims than a session should carry.
     """
     told = {name: value for name, value in claims.items() if name not in _SPENT}
-    raw = msgspec.msgpack.encode(told)
+    try:
+        raw = msgspec.msgpack.encode(told)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise ProviderUnusable(f"a claim cannot be kept: {type(error).__name__}") from None
     if len(raw) > _MOST_BYTES:
         raise ProviderUnusable(f"the claims of one person have {len(raw)} bytes")
     email, username = _text(claims, "email"), _text(claims, "preferred_username")

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import time
-from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import requests
-from authlib.oauth2.auth import ClientAuth
-from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.client import OAuth2Client
 
-from ..errors import (
-    DifyOAuthError,
-    ProviderRefused,
-    ProviderUnavailable,
-    ProviderUnusable,
-    TokenRefused,
-)
+from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings, Settings
 from .discovery import Discovery, Metadata
+from .grants import TokenSet, error_code, redeem
 from .http import BearerAuth, Transport
 from .keys import KeyStore
 from .providers import Preset, preset_for
-from .strict import StrictError, json_object, number, optional_text, text
+from .strict import StrictError, json_object, text
 from .tokens import (
     Expected,
     IDTokenCheck,
@@ -40,26 +29,6 @@ __all__ = ["Client", "TokenSet", "error_code"]
 
 #: Longer hints would overflow the address that the provider accepts; it then asks the person.
 _MOST_HINT = 4096
-_MOST_TOKEN = 262_144
-
-
-@dataclass(frozen=True, slots=True)
-class TokenSet:
-    """What the token endpoint gave (RFC 6749, section 5.1). Its repr shows none of it."""
-
-    access_token: str = field(repr=False)
-    id_token: str = field(repr=False)
-    refresh_token: str | None = field(default=None, repr=False)
-    #: epoch seconds, where the provider said so
-    expires_at: float | None = None
-    scope: str | None = None
-
-
-def error_code(value: object) -> str:
-    """A provider's ``error`` as it may be shown and logged (RFC 6749, section 4.1.2.1)."""
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
-        return value
-    return "unspecified"
 
 
 class Client:
@@ -100,7 +69,7 @@ class Client:
     ) -> str:
         """Where the browser signs in (OpenID Connect Core, 3.1.2.1; RFC 7636, 4.3: S256 always)."""
         endpoint = self.metadata().authorization_endpoint
-        client = _OAuth2Client(
+        client = OAuth2Client(
             None,
             self.settings.client_id,
             scope=" ".join(self.settings.scopes),
@@ -110,7 +79,7 @@ class Client:
         url, _ = client.create_authorization_url(
             endpoint, state=state, code_verifier=verifier, nonce=nonce, **extra
         )
-        return str(url)
+        return _unambiguous(str(url))
 
     def issuer_of_response(self, iss: str | None) -> None:
         """Compare the ``iss`` of an authorization response (RFC 9207, section 2.4).
@@ -135,29 +104,15 @@ class Client:
         :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
         """
         metadata = self.metadata()
-        client = _OAuth2Client(
+        return redeem(
             self._transport.session(),
-            self.settings.client_id,
-            self.settings.client_secret,
-            token_endpoint_auth_method=self._auth_method(metadata),
+            self.settings,
+            metadata.token_endpoint,
+            auth_method=self._auth_method(metadata),
+            code=code,
             redirect_uri=redirect_uri,
+            verifier=verifier,
         )
-        client.register_client_auth_method(("client_secret_basic", _basic))
-        client.register_compliance_hook("access_token_response", _checked_token_response)
-        received = time.time()
-        try:
-            answer = client.fetch_token(
-                metadata.token_endpoint,
-                grant_type="authorization_code",
-                code=code,
-                code_verifier=verifier,
-                allow_redirects=False,
-            )
-        except DifyOAuthError:
-            raise
-        except (OAuth2Error, requests.RequestException, ValueError, TypeError, KeyError) as error:
-            raise ProviderUnusable(f"token endpoint: {type(error).__name__}") from None
-        return _token_set(dict(answer), received)
 
     def _auth_method(self, metadata: Metadata) -> str:
         """One way to prove ourselves, never two (RFC 6749, section 2.3)."""
@@ -227,69 +182,14 @@ class Client:
             params["state"] = state
             if id_token is not None and len(id_token) <= _MOST_HINT:
                 params["id_token_hint"] = id_token
-        return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(params)}"
-
-
-class _ClientAuthentication(requests.auth.AuthBase, ClientAuth):  # type: ignore[misc]
-    """Authlib's client authentication as requests calls it."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.url, request.headers, request.body = self.prepare(
-            request.method, request.url, request.headers, request.body
+        return _unambiguous(
+            f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(params)}"
         )
-        return request
 
 
-class _OAuth2Client(OAuth2Client):  # type: ignore[misc]
-    """Authlib's grants over our own HTTP, without the integrations that it loads beside them."""
-
-    client_auth_class = _ClientAuthentication
-    SESSION_REQUEST_PARAMS = ("allow_redirects",)
-
-
-def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[Any, Any, Any]:
-    """client_secret_basic with both parts form-urlencoded first (RFC 6749, section 2.3.1)."""
-    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
-    headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
-    return uri, headers, body
-
-
-def _checked_token_response(response: requests.Response) -> requests.Response:
-    """Read the token endpoint's answer strictly, before Authlib reads it."""
-    if response.status_code in (429, 503):
-        raise ProviderUnavailable(f"token endpoint answered {response.status_code}")
-    try:
-        members = json_object(response.content)
-    except StrictError as error:
-        raise ProviderUnusable(f"token endpoint answered {response.status_code}: {error}") from None
-    if "error" in members:
-        code = error_code(members["error"])
-        raise ProviderRefused(f"token endpoint: {code}", provider_error=code)
-    if response.status_code != 200:
-        raise ProviderUnusable(f"token endpoint answered {response.status_code}")
-    return response
-
-
-def _bearer(members: dict[str, Any]) -> str:
-    token = text(members, "access_token", most=_MOST_TOKEN)
-    if not re.fullmatch(r"[\x21-\x7e]+", token):  # RFC 6750, section 2.1; RFC 6749, appendix A.12
-        raise StrictError("access_token has characters that it cannot have")
-    return token
-
-
-def _token_set(members: dict[str, Any], received: float) -> TokenSet:
-    try:
-        if text(members, "token_type").lower() != "bearer":  # RFC 6749, section 7.1
-            raise StrictError("token_type is not Bearer")
-        lifetime = number(members, "expires_in")
-        if "id_token" not in members:
-            raise TokenRefused("the provider sent no ID token; is the scope openid allowed?")
-        return TokenSet(
-            access_token=_bearer(members),
-            id_token=text(members, "id_token", most=_MOST_TOKEN),
-            refresh_token=optional_text(members, "refresh_token", most=_MOST_TOKEN),
-            expires_at=None if lifetime is None else received + lifetime,
-            scope=optional_text(members, "scope"),
-        )
-    except StrictError as error:
-        raise ProviderUnusable(f"token endpoint: {error}") from None
+def _unambiguous(url: str) -> str:
+    """An address that names no parameter twice (RFC 6749, section 3.1)."""
+    names = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+    if len(names) != len(set(names)):
+        raise ProviderUnusable("an address in the metadata sets a parameter that is ours")
+    return url

@@ -18,6 +18,8 @@ from .strict import StrictError, json_object, optional_text, text, texts
 
 __all__ = ["Discovery", "Metadata", "parse_metadata"]
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address inside an IPv6 one
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -97,7 +99,17 @@ def _is_inside(host: str) -> bool:
         found = {item[4][0] for item in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
         return False
-    return any(not ipaddress.ip_address(str(address).split("%")[0]).is_global for address in found)
+    return any(_is_private(ipaddress.ip_address(str(item).split("%")[0])) for item in found)
+
+
+def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return _is_private(inner)
+    return not address.is_global or address.is_multicast
 
 
 class Discovery:

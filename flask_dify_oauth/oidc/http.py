@@ -58,10 +58,13 @@ class _Watch(threading.local):
     """
 
     timer: threading.Timer | None = None
+    #: set when the time was over
+    fired: threading.Event | None = None
 
     def start(self, sock: socket.socket, seconds: float) -> None:
         self.stop()
-        self.timer = threading.Timer(seconds, _shut, [sock])
+        self.fired = threading.Event()
+        self.timer = threading.Timer(seconds, _shut, [sock, self.fired])
         self.timer.daemon = True
         self.timer.start()
 
@@ -71,7 +74,8 @@ class _Watch(threading.local):
             self.timer = None
 
 
-def _shut(sock: socket.socket) -> None:
+def _shut(sock: socket.socket, fired: threading.Event) -> None:
+    fired.set()
     with contextlib.suppress(OSError):  # it ended by itself
         sock.shutdown(socket.SHUT_RDWR)
 
@@ -98,6 +102,13 @@ def _pool_classes(watch: _Watch, deadline: float) -> dict[str, type[HTTPConnecti
 class _Retry(Retry):
     """Repeats a GET once after a connection that broke, but not after a silence."""
 
+    watch: _Watch
+
+    def new(self, **kwargs: Any) -> Any:
+        made = super().new(**kwargs)
+        made.watch = self.watch
+        return made
+
     def increment(
         self,
         method: Any = None,
@@ -107,7 +118,8 @@ class _Retry(Retry):
         *args: Any,
         **more: Any,
     ) -> Any:
-        if isinstance(error, ReadTimeoutError):
+        fired = self.watch.fired
+        if isinstance(error, ReadTimeoutError) or (fired is not None and fired.is_set()):
             raise error
         return super().increment(method, url, response, error, *args, **more)
 
@@ -117,11 +129,9 @@ class _Adapter(HTTPAdapter):
         self._timeout = timeout
         self._deadline = 2 * timeout
         self._watch = _Watch()
-        super().__init__(
-            pool_connections=16,
-            pool_maxsize=16,
-            max_retries=_Retry(total=1, redirect=0, status=0, allowed_methods=["GET"]),
-        )
+        retries = _Retry(total=1, redirect=0, status=0, allowed_methods=["GET"])
+        retries.watch = self._watch
+        super().__init__(pool_connections=16, pool_maxsize=16, max_retries=retries)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -28,6 +28,13 @@ def _no_constant(name: str) -> NoReturn:
     raise StrictError(f"{name} is not JSON")
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise StrictError("a number is too large")
+    return value
+
+
 def json_object(raw: bytes) -> dict[str, Any]:
     """A JSON object (RFC 8259) in UTF-8, no name twice, no NaN, no bottomless nesting.
 
@@ -35,7 +42,10 @@ def json_object(raw: bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_constant
+            raw.decode("utf-8"),
+            object_pairs_hook=_members,
+            parse_constant=_no_constant,
+            parse_float=_finite,
         )
     except StrictError:
         raise

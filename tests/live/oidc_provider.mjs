@@ -4,7 +4,8 @@
 // The tests steer it through POST /control/<command> with a JSON body:
 //   configure {clients}           other clients; sessions and grants stay
 //   rotate {keep}                 a new signing key; the old ones stay published when keep is true
-//   fault {path, times, ...}      what `path` answers instead: status, headers, body, repeat, delay (ms), drop
+//   fault {path, times, ...}      what `path` answers instead: status, headers, body, repeat,
+//                                 pad (spaces), delay (ms), drop
 //   reset                         no faults, an empty log
 //   log                           the requests seen since the last reset
 import { createServer } from 'node:http';
@@ -158,7 +159,7 @@ async function disturb(fault, request, response) {
   if (fault.delay) await sleep(fault.delay);
   if (fault.drop) return request.socket.destroy();
   response.writeHead(fault.status ?? 200, { 'content-type': 'application/json', ...fault.headers });
-  return response.end((fault.body ?? '').repeat(fault.repeat ?? 1));
+  return response.end((fault.body ?? '').repeat(fault.repeat ?? 1) + ' '.repeat(fault.pad ?? 0));
 }
 
 async function answer(request, response) {

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+import requests
 
 from .counterparts import OidcProvider
 from .fixtures import PortalMaker
@@ -78,6 +79,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flask_dify_oauth.oidc.keys.REFETCH_PAUSE", 0.0)
 
 
+def _lose_session(person: Person) -> None:
+    person.cookies.clear(domain="localhost.local")
+
+
 def _try_to_sign_in(alice: Person, base: str) -> Page:
     page = alice.open(f"{base}/private/x?y=1")
     return alice.sign_in(page) if page.asks_password() else page
@@ -144,6 +149,24 @@ def test_metadata_that_cannot_be_used(
 
     provider.control("reset")
     assert _try_to_sign_in(alice, portal.base).url == f"{portal.base}/private/x?y=1"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("path", [_DISCOVERY, "/jwks"])
+def test_an_answer_that_is_right_but_ten_megabytes_long(
+    portal_here: PortalMaker, provider: OidcProvider, alice: Person, path: str
+) -> None:
+    portal = portal_here()
+    answer = requests.get(provider.issuer + path, timeout=10).text
+    provider.control("fault", path=path, body=answer)
+    assert _try_to_sign_in(alice, portal.base).status == 200
+    _lose_session(alice)
+
+    other = portal_here()
+    provider.control("reset")
+    provider.control("fault", path=path, body=answer, pad=10 * 1024 * 1024)
+    assert _try_to_sign_in(alice, other.base).status == 502
+    assert alice.me(other.base)[0] == 401
 
 
 def test_a_provider_in_trouble_leaves_signed_in_people_alone(

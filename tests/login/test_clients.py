@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 import pytest
 from flask import Flask
 
+from flask_dify_oauth import Identity
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.demo.record import Seen
 from tests.kit import Browser
@@ -107,11 +108,51 @@ def test_the_signed_id_token_is_right_where_they_differ(build: Build, op: DemoPr
     assert (me["email"], me["email_verified"]) == ("alice@example.com", False)
 
 
-def test_verified_speaks_of_the_address_beside_it(build: Build, op: DemoProvider) -> None:
-    op.shape_id_token = lambda claims: {**claims, "email": "new@example.com", "email_verified": 0}
-    op.shape_userinfo = lambda claims: {**claims, "email": "old@example.com"}
+OLD, NEW = "old@example.com", "new@example.com"
+VERIFIED = [
+    # what the ID token says, what userinfo says, whether the address is verified
+    ({"email": NEW, "email_verified": True}, {"email": OLD, "email_verified": False}, True),
+    ({"email": NEW, "email_verified": False}, {"email": NEW, "email_verified": True}, False),
+    ({"email": NEW}, {"email": OLD, "email_verified": True}, False),
+    ({"email": NEW}, {"email": NEW, "email_verified": True}, True),
+    ({"email": NEW}, {"email_verified": True}, False),
+    ({"email_verified": True}, {"email": NEW}, False),
+    ({}, {"email": NEW, "email_verified": True}, True),
+    ({"email": NEW}, {}, False),
+    *[({"email": NEW, "email_verified": odd}, {}, False) for odd in ("true", 1, "false", [True])],
+    ({"email_verified": True}, {}, False),
+]
+
+
+@pytest.mark.parametrize(("signed", "more", "verified"), VERIFIED)
+def test_verified_speaks_of_the_address_beside_it(
+    build: Build, op: DemoProvider, signed: dict[str, Any], more: dict[str, Any], verified: bool
+) -> None:
+    def with_(told: dict[str, Any]) -> Any:
+        return lambda claims: {k: v for k, v in claims.items() if k[:5] != "email"} | told
+
+    op.shape_id_token, op.shape_userinfo = with_(signed), with_(more)
     me = me_after_sign_in(build(op.issuer), op)
-    assert (me["email"], me["email_verified"]) == ("new@example.com", False)
+    assert me["email"] == (signed | more if "email" not in signed else signed).get("email")
+    assert me["email_verified"] is verified
+
+
+def test_when_and_how_the_person_signed_in_is_believed_signed_alone(
+    build: Build, op: DemoProvider
+) -> None:
+    names = ("acr", "amr", "sid", "auth_time")
+    op.shape_id_token = lambda claims: {k: v for k, v in claims.items() if k not in names}
+    forged = {"acr": "gold", "amr": ["mfa"], "sid": "s1", "auth_time": 2_000_000_000}
+    op.shape_userinfo = lambda claims: {**claims, **forged, "hd": "example.com", "tid": "t"}
+    app, found = build(op.issuer), {}
+
+    @app.extensions["test.oauth"].on_sign_in
+    def look(identity: Identity) -> None:
+        found.update({name: getattr(identity, name) for name in names}, claims=identity.claims)
+
+    me_after_sign_in(app, op)
+    assert not {*names, "hd", "tid"} & set(found.pop("claims"))
+    assert not any(found.values()), found
 
 
 @pytest.mark.parametrize("off", [False, "false"])

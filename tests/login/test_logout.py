@@ -174,6 +174,7 @@ ASKED = {
     "own page in a frame": {**SAME, "Sec-Fetch-Dest": "iframe"},
     "own page's picture": {**SAME, "Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors"},
     "own page's script": {**SAME, "Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors"},
+    "own page, no navigation": {**SAME, "Sec-Fetch-Mode": "no-cors"},
     "prefetch": {**SAME, "Sec-Purpose": "prefetch"},
     "prerender": {**SAME, "Sec-Purpose": "prefetch;prerender"},
 }
