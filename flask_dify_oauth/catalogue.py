@@ -66,8 +66,14 @@ SETTINGS: tuple[Setting, ...] = (
             "The kind of provider: " + ", ".join(f"`{p}`" for p in PRESETS)
             + ". Found by the issuer when left out.", provider=True),
     Setting("SESSION_STORE", judging.judge_store, None,
-            "Where sessions are kept: `sqlite:////absolute/path.db`."
+            "Where sessions are kept: `sqlite:////absolute/path.db`,"
+            " `redis://user:password@host:6379/0`, `rediss://…` (TLS), `unix:///run/redis.sock`,"
+            " `redis+sentinel://host:26379,host:26379/service/0` or"
+            " `redis+cluster://host:6379,host:6379`."
             " A file in the instance folder when left out.", secret=True),
+    Setting("NEAR_CACHE", judging.judge_cache, 10_000,
+            "Redis: how many sessions each process keeps, for as long as the server says that they"
+            " are unchanged; `False` for none. Clusters are asked each time."),
     Setting("USERINFO", judging.judge_flag, True,
             "Whether userinfo is fetched at sign-in where the provider has it.", provider=True),
     Setting("ID_TOKEN_ALGORITHMS", judging.judge_algorithms, ("RS256",),
@@ -89,12 +95,16 @@ SETTINGS: tuple[Setting, ...] = (
             "Microsoft Entra ID with a multi-tenant issuer: the ids of the tenants whose accounts"
             " may sign in, or `*` for any.", provider=True),
     Setting("URL_PREFIX", judging.judge_prefix, "",
-            "A path in front of `/login`, `/callback`, `/logout`, `/logged-out` and `/me`."),
+            "A path in front of `/login`, `/callback`, `/logout`, `/logged-out`, `/sessions` and"
+            " `/me`."),
     Setting("APP_NAME", judging.judge_text, None, "The application's name on pages."),
     Setting("IDLE_LIFETIME", partial(_seconds, least=60, most=31_536_000), 3600.0,
             "Seconds without a request after which a session ends."),
     Setting("ABSOLUTE_LIFETIME", partial(_seconds, least=60, most=31_536_000), 43_200.0,
             "Seconds after sign-in when a session ends, used or not."),
+    Setting("REVALIDATE", partial(_seconds, least=10, most=31_536_000), None,
+            "Seconds after which a session is checked with the provider, by a refresh, so that a"
+            " disabled account is out. Needs a refresh token. Off when left out."),
     Setting("SIGN_IN_LIFETIME", partial(_seconds, least=30, most=86_400), 600.0,
             "Seconds that a person may take at the provider."),
     Setting("CLOCK_SKEW", partial(_seconds, least=0, most=300), 180.0,

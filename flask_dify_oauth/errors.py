@@ -7,6 +7,7 @@ import secrets
 __all__ = [
     "ConfigurationError",
     "DifyOAuthError",
+    "GrantGone",
     "InsecureTransport",
     "InvalidRequest",
     "NotSignedIn",
@@ -47,6 +48,8 @@ class DifyOAuthError(Exception):
 
     code = "failed"
     status = 400
+    #: the person stays signed in, and a new try is the same page again
+    session_stays = False
 
     def __init__(
         self,
@@ -76,6 +79,17 @@ class NotSignedIn(DifyOAuthError):
 
     code = "not_signed_in"
     status = 401
+
+
+class GrantGone(NotSignedIn):
+    """The provider no longer vouches for a person who was signed in; the session has ended.
+
+    ``restart`` says whether the way to sign in may open by itself.
+    """
+
+    code = "grant_gone"
+
+    restart = True
 
 
 class InvalidRequest(DifyOAuthError):

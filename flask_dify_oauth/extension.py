@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
-from .access import guards
+from .access import guards, listing
 from .access.identity import current_user
 from .errors import ConfigurationError, DifyOAuthError
 from .judging import judge_parameters, read_secret_file
@@ -19,14 +19,24 @@ from .login.blueprint import make_blueprint
 from .login.clients import Clients
 from .login.failures import answer_failure, challenge
 from .login.flow import Hook, SignIn
+from .login.forms import Forms
 from .login.logout import SignOut
+from .login.own_sessions import OwnSessions
 from .login.parts import Parts, current_parts
+from .login.recheck import Recheck
 from .login.redirects import see_other
+from .login.tokens import Tokens
 from .login.transaction import Transactions
+from .ops.commands import oauth as commands
 from .sealing import Keyring
 from .sessions.interface import SessionInterface
 from .sessions.sqlite import SQLiteStore
+from .sessions.store import SessionStore
 from .settings import PREFIX, Settings, load_settings
+from .store_urls import RedisAddress, SQLiteAddress, parse_store_url
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["DifyOAuth"]
 
@@ -65,6 +75,7 @@ class DifyOAuth:
         transactions = Transactions(
             keyring, lifetime=settings.sign_in_lifetime, https=settings.https
         )
+        tokens = Tokens(settings, clients, addresses, sessions)
         app.extensions["dify_oauth"] = Parts(
             settings=settings,
             addresses=addresses,
@@ -79,13 +90,19 @@ class DifyOAuth:
                 hook=lambda: self._hook,
             ),
             sign_out=SignOut(clients, addresses, sessions, keyring),
+            own_sessions=OwnSessions(
+                addresses, sessions, Forms(keyring, "sessions form"), idle=settings.idle_lifetime
+            ),
+            tokens=tokens,
             challenge=challenge,
+            recheck=Recheck(tokens, settings.revalidate) if settings.revalidate else None,
         )
         app.session_interface = sessions
         several = len(settings.providers) > 1
         app.register_blueprint(make_blueprint(settings.url_prefix, several=several))
         app.register_error_handler(DifyOAuthError, answer_failure)
         app.context_processor(_template_names)
+        app.cli.add_command(commands)
 
     def on_sign_in(self, hook: Hook) -> Hook:
         """Decorator: let a function see, change or refuse each identity before it gets a session.
@@ -122,12 +139,57 @@ class DifyOAuth:
         extras = judge_parameters(params)
         return parts.sign_in.start(request, provider=chosen, next_url=next_url, extras=extras)
 
+    def access_token(self) -> str:
+        """A valid access token of the signed-in person, for calling other services.
+
+        Refreshed when it expires within 30 seconds; one request refreshes, whichever thread,
+        process or machine it runs in, and all others use what it got. Without ``expires_in`` from
+        the provider a token counts as valid.
+
+        Let errors go on to Flask: the answer is then the way to sign in, 401 for scripts, or a page
+        that says that the provider does not answer; in that case the session stays.
+
+        :raises NotSignedIn: nobody is signed in, or (``GrantGone``) the provider gives no tokens
+            any more.
+        :raises ProviderUnavailable: the provider does not answer, and the token has expired.
+        """
+        return current_parts().tokens.access_token()
+
+    def requests_session(self, *, timeout: float = 10) -> requests.Session:
+        """A ``requests.Session`` whose requests carry the person's access token.
+
+        Each request asks :meth:`access_token` anew, so the session may be kept while a request of
+        the application lasts, and used by no other. The token goes over https or to this machine
+        alone, and no redirect takes it to another origin. Call only services that the token is
+        meant for: whoever gets it can act for the person.
+
+        :param timeout: seconds, for calls that name no time-out of their own.
+        """
+        from .login.calling import CallingSession
+
+        return CallingSession(self.access_token, timeout)
+
+    @staticmethod
+    def sign_out_everywhere(issuer: str, subject: str) -> int:
+        """End every session of a person, on every device, at once; how many they were.
+
+        Needs an application context. The provider is not told.
+
+        :raises StoreUnavailable: the session store does not answer; sessions may be left.
+        """
+        return listing.end_everywhere(current_parts().sessions.store, issuer, subject, "revoked")
+
+    @staticmethod
+    def sign_out_everybody() -> int:
+        """End every session of everybody, also of people who never signed in; how many."""
+        return listing.end_everybody(current_parts().sessions.store, "revoked")
+
 
 def _template_names() -> dict[str, Any]:
     return {"current_user": current_user}
 
 
-def _read_configuration(app: Flask) -> tuple[Settings, SQLiteStore]:
+def _read_configuration(app: Flask) -> tuple[Settings, SessionStore]:
     """Settings and store, or every reason why there are none.
 
     :raises ConfigurationError: with all of them together.
@@ -142,7 +204,7 @@ def _read_configuration(app: Flask) -> tuple[Settings, SQLiteStore]:
             problems.append(f"SECRET_KEY_FILE {error}.")
     try:
         settings = load_settings(app.config)
-        store = _open_store(app, settings.session_store)
+        store = _open_store(app, settings)
     except ConfigurationError as error:
         problems += error.problems
     if type(app.session_interface) is not SecureCookieSessionInterface:
@@ -152,16 +214,32 @@ def _read_configuration(app: Flask) -> tuple[Settings, SQLiteStore]:
     return settings, store
 
 
-def _open_store(app: Flask, url: str | None) -> SQLiteStore:
-    path = Path(url.removeprefix("sqlite:///")) if url else Path(app.instance_path) / "sessions.db"
-    store = SQLiteStore(path)
+def _open_store(app: Flask, settings: Settings) -> SessionStore:
+    url = settings.session_store
+    address = parse_store_url(url) if url else SQLiteAddress(Path(app.instance_path, "sessions.db"))
+    if isinstance(address, RedisAddress):
+        from .sessions.redis_client import redis_is_installed
+
+        if not redis_is_installed():
+            raise ConfigurationError(
+                [
+                    f"{PREFIX}SESSION_STORE names a Redis server, but redis-py is not installed;"
+                    " run: pip install 'flask-dify-oauth[redis]'."
+                ]
+            )
+        from .sessions.redis import RedisStore
+
+        return RedisStore(
+            address, idle_lifetime=settings.idle_lifetime, near_cache=settings.near_cache
+        )
+    store = SQLiteStore(address.path)
     try:
         store.prepare()
     except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(
             [
-                f"{PREFIX}SESSION_STORE names {str(path)!r}, which cannot be used ({error});"
-                " name a file in a folder that the application may write to."
+                f"{PREFIX}SESSION_STORE names {str(address.path)!r}, which cannot be used"
+                f" ({error}); name a file in a folder that the application may write to."
             ]
         ) from None
     return store

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .store_urls import parse_store_url
+
 __all__ = [
     "ALGORITHMS",
     "WELL_KNOWN_SECRETS",
     "is_loopback_host",
     "judge_algorithms",
+    "judge_cache",
     "judge_choice",
     "judge_flag",
     "judge_parameters",
@@ -206,12 +209,22 @@ def judge_prefix(value: object) -> str:
 
 def judge_store(value: object) -> str:
     text = judge_text(value)
-    scheme, colon, rest = text.partition(":///")
-    if scheme != "sqlite" or not colon:
-        raise ValueError("names no store of this version; write sqlite:////var/lib/app/sessions.db")
-    if "?" in rest or "\x00" in rest or not Path(rest).is_absolute():
-        raise ValueError("names no absolute path; write sqlite:////var/lib/app/sessions.db")
+    parse_store_url(text)
     return text
+
+
+def judge_cache(value: object) -> int:
+    """How many sessions are kept in each process: a number, True for 10,000, False for none."""
+    if isinstance(value, str) and re.fullmatch(r"\d{2,8}", value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 < value <= 10_000_000:
+        return value
+    try:
+        return 10_000 if judge_flag(value) else 0
+    except ValueError:
+        raise ValueError(
+            f"is {value!r}; write True, False or a number of sessions up to 10000000"
+        ) from None
 
 
 def judge_secret_key(value: object) -> bytes:

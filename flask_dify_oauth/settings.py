@@ -58,10 +58,12 @@ class Settings(Struct, frozen=True):
     providers: Mapping[str, ProviderSettings]
     external_url: str | None
     session_store: str | None
+    near_cache: int
     url_prefix: str
     app_name: str | None
     idle_lifetime: float
     absolute_lifetime: float
+    revalidate: float | None
     sign_in_lifetime: float
     clock_skew: float
     http_timeout: float
@@ -75,6 +77,16 @@ class Settings(Struct, frozen=True):
     def https(self) -> bool:
         """Whether browsers reach the application by https."""
         return self.external_url is not None and self.external_url.startswith("https:")
+
+    @property
+    def refresh_patience(self) -> float:
+        """Seconds to wait for the answer to a refresh: a lost one costs the person the session."""
+        return 3 * self.http_timeout
+
+    @property
+    def refresh_lock(self) -> float:
+        """Seconds after which a refresh is over in any case, connections to two addresses too."""
+        return self.refresh_patience + 2 * self.http_timeout + 1
 
 
 class _Reader:

@@ -29,8 +29,12 @@ CHINESE: dict[str, str] = {
     "LABEL": "身份提供方在页面上显示的名称。",
     "PRESET": "身份提供方的类型，决定其特有的处理方式：`keycloak`、`auth0`、`google`、`entra`、"
     "`okta` 或 `generic`。不设置时根据签发者判断。",
-    "SESSION_STORE": "会话保存在哪里：`sqlite:////absolute/path.db`。"
-    "不设置时使用实例文件夹中的一个文件。",
+    "SESSION_STORE": "会话保存在哪里：`sqlite:////absolute/path.db`、"
+    "`redis://user:password@host:6379/0`、`rediss://…`（TLS）、`unix:///run/redis.sock`、"
+    "`redis+sentinel://host:26379,host:26379/service/0` 或"
+    " `redis+cluster://host:6379,host:6379`。不设置时使用实例文件夹中的一个文件。",
+    "NEAR_CACHE": "用于 Redis：每个进程保留多少个会话，只在服务器表明其未变时使用；`False` 表示"
+    "不保留。集群则每次都询问服务器。",
     "USERINFO": "登录时是否读取用户信息端点（userinfo），前提是身份提供方有这个端点。",
     "ID_TOKEN_ALGORITHMS": "接受身份提供方使用的签名算法；元数据中列出的其他算法一律不算数。",
     "TOKEN_ENDPOINT_AUTH_METHOD": "本应用向身份提供方证明自己的方式：`client_secret_basic`、"
@@ -40,10 +44,13 @@ CHINESE: dict[str, str] = {
     "REQUIRED_ACR": "身份验证级别（acr）：作为 `acr_values` 发送，返回的级别必须是其中之一。",
     "HOSTED_DOMAIN": "仅用于 Google：只允许这一个 Workspace 域的账号登录。",
     "TENANTS": "仅用于签发者为多租户的 Microsoft Entra ID：允许登录的租户 ID；`*` 表示不限。",
-    "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out` 和 `/me` 前面的路径。",
+    "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out`、`/sessions` 和 `/me`"
+    " 前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",
     "IDLE_LIFETIME": "多少秒没有请求后会话结束。",
     "ABSOLUTE_LIFETIME": "登录多少秒后会话必定结束，无论是否在用。",
+    "REVALIDATE": "多少秒后通过刷新令牌向身份提供方复查会话，使被停用的账号失效。"
+    "需要刷新令牌（refresh token）。不设置时不复查。",
     "SIGN_IN_LIFETIME": "用户在身份提供方处完成登录的时限，单位为秒。",
     "CLOCK_SKEW": "允许身份提供方的时钟与本机相差多少秒。",
     "HTTP_TIMEOUT": "等待身份提供方响应的秒数；接收完整响应最多可用两倍时间。",

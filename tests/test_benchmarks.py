@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from benchmarks.candidates import CANDIDATES, Seed
 from benchmarks.import_time import too_early
 from benchmarks.page_child import check
+
 from flask_dify_oauth.demo import DemoProvider
 from tests.conftest import MakeApp
 from tests.kit import Browser

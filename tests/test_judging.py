@@ -244,12 +244,26 @@ def test_prefixes_that_do_not_pass(value: str) -> None:
 
 
 def test_session_stores() -> None:
-    assert j.judge_store("sqlite:////var/lib/app/sessions.db")
-    for value in ("redis://localhost", "sqlite://", "sqlite:/x", "/x.db", "mysql:///x"):
-        assert "names no store" in refusal(j.judge_store, value)
-    for value in ("sqlite:///", "sqlite:///x.db", "sqlite:///:memory:", "sqlite:////x.db?mode=ro"):
+    for value in ("sqlite:////var/lib/app/sessions.db", "redis://localhost/0"):
+        assert j.judge_store(value) == value
+    for value in ("sqlite:/x", "/x.db", "mysql:///x"):
+        assert "names no known store" in refusal(j.judge_store, value)
+    for value in ("sqlite://", "sqlite:///", "sqlite:///x.db", "sqlite:///:memory:"):
         assert "names no absolute path" in refusal(j.judge_store, value)
     assert refusal(j.judge_store, "sqlite:////x\x00.db")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(True, 10_000), ("yes", 10_000), (1, 10_000), (False, 0), ("0", 0), (500, 500), ("50", 50)],
+)
+def test_near_caches(value: object, found: int) -> None:
+    assert j.judge_cache(value) == found
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "many", 10**8, None, "1e3"])
+def test_near_caches_that_do_not_pass(value: object) -> None:
+    assert "write True, False or a number" in refusal(j.judge_cache, value)
 
 
 @pytest.mark.parametrize(

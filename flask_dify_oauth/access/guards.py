@@ -20,6 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Gatekeeper(Protocol):
     """What a guard asks of the extension."""
 
+    #: asked about each person who is signed in: None lets them in, anything else is the answer
+    recheck: Callable[[], Response | None] | None
+
     def challenge(self) -> Response:
         """The answer to a request of somebody unknown: the way to sign in, or 401."""
 
@@ -34,6 +37,13 @@ def _gatekeeper() -> Gatekeeper:
         raise RuntimeError(
             "a view is guarded by flask-dify-oauth, but DifyOAuth was not registered on this app"
         ) from None
+
+
+def _turned_away(keeper: Gatekeeper) -> Response | None:
+    """The answer to whoever may not go on; None for those who may."""
+    if not current_identity():
+        return keeper.challenge()
+    return None if keeper.recheck is None else keeper.recheck()
 
 
 @overload
@@ -58,8 +68,8 @@ def login_required(view: F | None = None) -> F | Callable[[F], F]:
 
     @functools.wraps(guarded)
     def guard(*args: Any, **kwargs: Any) -> Any:
-        if not current_identity():
-            return _gatekeeper().challenge()
+        if (answer := _turned_away(_gatekeeper())) is not None:
+            return answer
         return current_app.ensure_sync(guarded)(*args, **kwargs)
 
     return cast(F, guard)
@@ -109,6 +119,6 @@ def protect(
         keeper = _gatekeeper()
         if is_open() or (isinstance(target, Flask) and keeper.owns_endpoint(request.endpoint)):
             return None
-        return None if current_identity() else keeper.challenge()
+        return _turned_away(keeper)
 
     cast(Scaffold, target).before_request(guard)

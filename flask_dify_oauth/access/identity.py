@@ -11,7 +11,14 @@ from werkzeug.local import LocalProxy
 
 from ..sessions.session import Session
 
-__all__ = ["IDENTITY_KEY", "Identity", "current_identity", "current_user", "encode_identity"]
+__all__ = [
+    "IDENTITY_KEY",
+    "Identity",
+    "current_identity",
+    "current_user",
+    "decode_identity",
+    "encode_identity",
+]
 
 #: where the identity stands in ``flask.session``
 IDENTITY_KEY = "_dify_oauth_identity"
@@ -78,6 +85,16 @@ _decoder = msgspec.msgpack.Decoder(Identity)
 def encode_identity(identity: Identity) -> bytes:
     """The identity as it stands in the session."""
     return _encoder.encode(identity)
+
+
+def decode_identity(raw: object) -> Identity | None:
+    """Undo :func:`encode_identity`; None for anything that it did not make."""
+    if not isinstance(raw, bytes):
+        return None
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
 
 
 def current_identity() -> Identity:

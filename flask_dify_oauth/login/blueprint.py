@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 
+from ..access.guards import login_required
 from ..access.identity import current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from .failures import answer_any
@@ -41,6 +42,8 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
     blueprint.add_url_rule("/logout", "logout", _logout, methods=["GET", "POST"])
     blueprint.add_url_rule("/logged-out", "logged_out", _logged_out)
     blueprint.add_url_rule("/me", "me", _me)
+    sessions = login_required(_sessions)
+    blueprint.add_url_rule("/sessions", "sessions", sessions, methods=["GET", "POST"])
     blueprint.after_request(_harden)
     blueprint.register_error_handler(Exception, answer_any)
     return blueprint
@@ -108,6 +111,10 @@ def _logout() -> Response:
 
 def _logged_out() -> Response:
     return current_parts().sign_out.landed(request)
+
+
+def _sessions() -> Response:
+    return current_parts().own_sessions.answer(request)
 
 
 def _me() -> Response:

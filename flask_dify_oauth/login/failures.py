@@ -7,7 +7,7 @@ import logging
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-from ..errors import DifyOAuthError, NotSignedIn, SignInRefused, TransactionLost
+from ..errors import DifyOAuthError, GrantGone, NotSignedIn, SignInRefused, TransactionLost
 from ..signals import sign_in_failed, tell
 from .pages import error_response, prefers_json
 from .parts import current_parts
@@ -37,10 +37,7 @@ def answer_any(error: Exception) -> Response | HTTPException:
 def answer_failure(error: DifyOAuthError) -> Response:
     """The answer for an error of ours, and its line in the log."""
     parts = current_parts()
-    level = logging.ERROR if error.status >= 500 else logging.WARNING
-    if isinstance(error, NotSignedIn):
-        level = logging.DEBUG  # nothing is wrong, and scripts ask often
-    _logger.log(level, "[%s] %s: %s", error.error_id, error.code, error.logged)
+    _log(error)
     if request.endpoint in _SIGN_IN:
         tell(sign_in_failed, error=error)
     query = {"next": error.next_url}
@@ -51,10 +48,28 @@ def answer_failure(error: DifyOAuthError) -> Response:
         switch = route(request, "/login", prompt="select_account", **query)
         return error_response(error, account=error.account, switch_url=switch)
     if isinstance(error, NotSignedIn):
-        login = route(request, "/login", **query)
+        return _to_sign_in(error, as_json=prefers_json(request))
+    retry = error.next_url if error.session_stays else route(request, "/login", **query)
+    return error_response(error, retry_url=retry)
+
+
+def _log(error: DifyOAuthError) -> None:
+    level = logging.ERROR if error.status >= 500 else logging.WARNING
+    if isinstance(error, NotSignedIn) and not isinstance(error, GrantGone):
+        level = logging.DEBUG  # nothing is wrong, and scripts ask often
+    _logger.log(level, "[%s] %s: %s", error.error_id, error.code, error.logged)
+
+
+def _to_sign_in(error: NotSignedIn, *, as_json: bool) -> Response:
+    """The way to sign in for people, 401 for scripts."""
+    addresses = current_parts().addresses
+    login = addresses.route(request, "/login", next=error.next_url)
+    if as_json:
         headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}"'}
         return error_response(error, as_json=True, headers=headers, members={"login": login})
-    return error_response(error, retry_url=route(request, "/login", **query))
+    if isinstance(error, GrantGone) and not error.restart:
+        return error_response(error, as_json=False, retry_url=login)
+    return see_other(login)
 
 
 def challenge(*, as_json: bool | None = None) -> Response:
@@ -63,8 +78,10 @@ def challenge(*, as_json: bool | None = None) -> Response:
     :param as_json: overrules what the request looks like.
     """
     addresses = current_parts().addresses
-    next_url = addresses.way_back(request)
-    if prefers_json(request) if as_json is None else as_json:
-        return answer_failure(NotSignedIn("nobody is signed in", next_url=next_url))
-    addresses.check(request)
-    return see_other(addresses.route(request, "/login", next=next_url))
+    error = NotSignedIn("nobody is signed in", next_url=addresses.way_back(request))
+    wanted = prefers_json(request) if as_json is None else as_json
+    if wanted:
+        _log(error)
+    else:
+        addresses.check(request)
+    return _to_sign_in(error, as_json=wanted)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Request, Response, after_this_request
 from flask import session as flask_session
 
 from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
+from ..access.listing import note_of
 from ..errors import DifyOAuthError, InvalidRequest, ProviderRefused, SignInRefused, TransactionLost
 from ..sessions.interface import SessionInterface
+from ..sessions.store import Owner
 from ..signals import tell, user_signed_in
 from .address import Addresses
 from .clients import Clients
@@ -20,6 +22,7 @@ from .parameters import single
 from .profile import identity_from, merge_claims
 from .redirects import see_other
 from .transaction import Opened, Transactions
+from .vaulted import vaulted
 
 if TYPE_CHECKING:
     from ..oidc.client import Client, TokenSet
@@ -146,17 +149,23 @@ class SignIn:
 
         if code is None:
             raise _refusal(answer["error"])
-        tokens, identity = self._identify(client, opened, code)
+        tokens, identity, ends_at = self._identify(client, opened, code)
         identity = self._ask_hook(identity)
         self._sessions.start(
             flask_session._get_current_object(),  # type: ignore[attr-defined]
             {IDENTITY_KEY: encode_identity(identity)},
-            _vaulted(tokens),
+            vaulted(tokens, time.time(), client.settings.scopes),
+            owner=Owner(identity.issuer, identity.subject, identity.sid),
+            note=note_of(request, identity),
+            ends_at=ends_at,
         )
         tell(user_signed_in, identity=identity)
         return see_other(transaction.next_url)
 
-    def _identify(self, client: Client, opened: Opened, code: str) -> tuple[TokenSet, Identity]:
+    def _identify(
+        self, client: Client, opened: Opened, code: str
+    ) -> tuple[TokenSet, Identity, float | None]:
+        """The tokens, the person, and when the provider wants the session to end, if it says so."""
         from ..oidc.tokens import IDTokenCheck
 
         transaction, settings = opened.transaction, client.settings
@@ -184,7 +193,7 @@ class SignIn:
         except SignInRefused as error:
             error.account = _account(identity)
             raise
-        return tokens, identity
+        return tokens, identity, claims.get("session_expiry")
 
     def _ask_hook(self, identity: Identity) -> Identity:
         """What the application makes of the identity; only an identity of somebody goes on."""
@@ -245,13 +254,3 @@ def _refusal(error: str | None) -> ProviderRefused:
 
 def _account(identity: Identity) -> str:
     return identity.email or identity.username or identity.name
-
-
-def _vaulted(tokens: TokenSet) -> dict[str, Any]:
-    return {
-        "access_token": tokens.access_token,
-        "id_token": tokens.id_token,
-        "refresh_token": tokens.refresh_token,
-        "expires_at": tokens.expires_at,
-        "scope": tokens.scope,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 from typing import Any
@@ -13,33 +12,19 @@ from ..access.identity import Identity, current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sealing import BrokenSeal, Keyring
 from ..sessions.interface import SessionInterface
-from ..sessions.session import Session
 from ..signals import tell, user_signed_out
 from .address import Addresses
 from .clients import Clients
+from .forms import Forms
 from .pages import page
 from .parameters import single
 from .redirects import see_other
 
-__all__ = ["SignOut", "is_foreign"]
+__all__ = ["SignOut"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 _PURPOSE = "log-out at the provider"
-_FORM = "log-out form"
 _LIFETIME = 3600
-
-
-def is_foreign(request: Request, origin: str) -> bool:
-    """Whether another site may have caused a POST.
-
-    By Fetch Metadata, else by ``Origin``; a client that sends neither is no browser of today, and
-    nobody can make it act against its will.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    sent = request.headers.get("Origin")
-    return sent is not None and sent.lower() != origin
 
 
 def _is_own_navigation(request: Request) -> bool:
@@ -63,6 +48,7 @@ class SignOut:
         self._addresses = addresses
         self._sessions = sessions
         self._keyring = keyring
+        self._forms = Forms(keyring, "log-out form")
         self._https = sessions.cookie_name.startswith("__Host-")
         self._cookie = f"{'__Host-' if self._https else ''}dify_oauth_bye"
 
@@ -70,8 +56,7 @@ class SignOut:
         """Log out, or ask first when another site may be behind the request."""
         identity = current_identity()
         if request.method == "POST":
-            foreign = is_foreign(request, self._addresses.origin(request))
-            willed = not foreign or self._is_own_form(request)
+            willed = self._forms.are_ours(request, self._addresses.origin(request))
         else:
             willed = _is_own_navigation(request)
         if not identity:
@@ -83,25 +68,8 @@ class SignOut:
             status=403 if request.method == "POST" else 200,
             account=_account(identity),
             cancel_url=self._addresses.home(request),
-            fields=self.form_fields(),
+            fields=self._forms.fields(),
         )
-
-    def form_fields(self) -> dict[str, str]:
-        """Hidden fields for our own form: it sends no origin, and old browsers no metadata."""
-        return {"token": self._keyring.sign(_FORM, self._session_mark())}
-
-    def _is_own_form(self, request: Request) -> bool:
-        try:
-            mark, _, _ = self._keyring.unsign(_FORM, request.form.get("token", ""))
-        except BrokenSeal:
-            return False
-        return bool(mark == self._session_mark())
-
-    @staticmethod
-    def _session_mark() -> str:
-        """Names the session without telling its cookie."""
-        current: Session = session._get_current_object()  # type: ignore[attr-defined]
-        return hashlib.sha256(f"log-out {current.cookie}".encode()).hexdigest()
 
     def _sign_out(self, request: Request, identity: Identity) -> Response:
         current: Any = session._get_current_object()  # type: ignore[attr-defined]
@@ -145,7 +113,7 @@ class SignOut:
             variant=variant,
             provider=self._clients.label(provider),
             account=_account(identity),
-            fields=self.form_fields() if identity else {},
+            fields=self._forms.fields() if identity else {},
             home_url=self._addresses.home(request),
             login_url=self._addresses.route(request, "/login"),
         )

@@ -163,6 +163,11 @@ MESSAGES: dict[str, Message] = {
         N_("This page is only for people who have signed in."),
         N_("Sign in and you will come back here."),
     ),
+    "grant_gone": Message(
+        N_("Please sign in again"),
+        N_("The sign-in service has ended your sign-in, or it ran out and could not be renewed."),
+        N_("Sign in again and you will come back to this page."),
+    ),
     "forbidden": Message(
         N_("This page is not open to you"),
         N_("You are signed in, but your account has no permission to see this page."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from flask import Response, current_app
@@ -15,6 +16,8 @@ from .clients import Clients
 if TYPE_CHECKING:
     from .flow import SignIn
     from .logout import SignOut
+    from .own_sessions import OwnSessions
+    from .tokens import Tokens
 
 __all__ = ["Challenge", "Parts", "current_parts"]
 
@@ -34,7 +37,10 @@ class Parts(Struct, eq=False):
     sessions: SessionInterface
     sign_in: SignIn
     sign_out: SignOut
+    own_sessions: OwnSessions
+    tokens: Tokens
     challenge: Challenge
+    recheck: Callable[[], Response | None] | None = None
 
     def owns_endpoint(self, endpoint: str | None) -> bool:
         """Whether a route belongs to the sign-in itself."""

@@ -21,7 +21,18 @@ _SPENT = frozenset(
     {"nonce", "at_hash", "c_hash", "s_hash", "exp", "nbf", "iat", "jti", "azp", "aud"}
 )
 #: They say who vouches for whom and when: the ID token alone decides, even by its silence.
-_SIGNED_ONLY = _SPENT | {"iss", "sub", "sid", "auth_time", "acr", "amr", "tid", "hd", "events"}
+_SIGNED_ONLY = _SPENT | {
+    "iss",
+    "sub",
+    "sid",
+    "auth_time",
+    "acr",
+    "amr",
+    "tid",
+    "hd",
+    "events",
+    "session_expiry",
+}
 _MOST_BYTES = 200_000
 
 

@@ -12,7 +12,7 @@ from authlib.oauth2.client import OAuth2Client
 from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings, Settings
 from .discovery import Discovery, Metadata
-from .grants import TokenSet, error_code, redeem
+from .grants import Renewal, TokenSet, error_code, redeem, renew
 from .http import BearerAuth, Transport
 from .keys import KeyStore
 from .providers import Preset, preset_for
@@ -22,10 +22,11 @@ from .tokens import (
     IDTokenCheck,
     verify_id_token,
     verify_own_access_token,
+    verify_renewed_id_token,
     verify_userinfo_jwt,
 )
 
-__all__ = ["Client", "TokenSet", "error_code"]
+__all__ = ["Client", "Renewal", "TokenSet", "error_code"]
 
 #: Longer hints would overflow the address that the provider accepts; it then asks the person.
 _MOST_HINT = 4096
@@ -43,6 +44,8 @@ class Client:
         self.preset: Preset = preset_for(settings)
         self._skew = common.clock_skew
         self._transport = Transport(common.http_timeout)
+        #: an answer that is not waited for would leave us with a refresh token that is spent
+        self._patient = Transport(common.http_timeout, patience=common.refresh_patience)
         self._discovery = Discovery(
             self._transport,
             settings.issuer,
@@ -114,6 +117,24 @@ class Client:
             verifier=verifier,
         )
 
+    def renew(self, refresh_token: str) -> Renewal:
+        """New tokens for a refresh token (RFC 6749, section 6). One request, never repeated.
+
+        Ask for :meth:`metadata` first where time counts: this waits for the token endpoint alone
+        when they are known.
+
+        :raises ProviderRefused: the provider says no; ``invalid_grant`` is for ever.
+        :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
+        """
+        metadata = self.metadata()
+        return renew(
+            self._patient.session(),
+            self.settings,
+            metadata.token_endpoint,
+            auth_method=self._auth_method(metadata),
+            refresh_token=refresh_token,
+        )
+
     def _auth_method(self, metadata: Metadata) -> str:
         """One way to prove ourselves, never two (RFC 6749, section 2.3)."""
         if self.settings.token_endpoint_auth_method:
@@ -129,6 +150,18 @@ class Client:
     def verify(self, tokens: TokenSet, check: IDTokenCheck) -> dict[str, Any]:
         """The claims of the ID token; see :func:`verify_id_token`."""
         return verify_id_token(tokens.id_token, self._keys, self._expected, check, time.time())
+
+    def verify_renewed(
+        self, id_token: str, access_token: str, before: Mapping[str, Any], received: float
+    ) -> dict[str, Any]:
+        """The claims of an ID token that came with a refresh; see :func:`verify_renewed_id_token`.
+
+        :param before: the claims of the ID token of the sign-in.
+        :param received: when it came, in epoch seconds.
+        """
+        return verify_renewed_id_token(
+            id_token, self._keys, self._expected, access_token, before, received
+        )
 
     def userinfo(self, access_token: str, subject: str) -> dict[str, Any] | None:
         """The claims of the userinfo endpoint (OpenID Connect Core, section 5.3), None without one.

@@ -24,7 +24,7 @@ from ..errors import (
 from ..settings import ProviderSettings
 from .strict import StrictError, json_object, number, optional_text, text
 
-__all__ = ["TokenSet", "error_code", "redeem"]
+__all__ = ["Renewal", "TokenSet", "error_code", "redeem", "renew"]
 
 _MOST_TOKEN = 262_144
 
@@ -35,6 +35,20 @@ class TokenSet:
 
     access_token: str = field(repr=False)
     id_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    #: epoch seconds, where the provider said so
+    expires_at: float | None = None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What the refresh grant gave (RFC 6749, section 6). Its repr shows none of it."""
+
+    access_token: str = field(repr=False)
+    #: None: the provider sent none, which it may (OpenID Connect Core, section 12.2)
+    id_token: str | None = field(default=None, repr=False)
+    #: None: the one that was used stays good
     refresh_token: str | None = field(default=None, repr=False)
     #: epoch seconds, where the provider said so
     expires_at: float | None = None
@@ -63,29 +77,79 @@ def redeem(
     :raises ProviderRefused: the provider says no.
     :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
     """
+    received = time.time()
+    answer = _ask(
+        session,
+        settings,
+        endpoint,
+        auth_method,
+        grant_type="authorization_code",
+        code=code,
+        code_verifier=verifier,
+        redirect_uri=redirect_uri,
+    )
+    return _token_set(answer, received)
+
+
+def renew(
+    session: requests.Session,
+    settings: ProviderSettings,
+    endpoint: str,
+    *,
+    auth_method: str,
+    refresh_token: str,
+) -> Renewal:
+    """Ask for new tokens (RFC 6749, section 6). One request, never repeated.
+
+    No scope is named, so the provider grants what the person agreed to and not more.
+
+    :raises ProviderRefused: the provider says no.
+    :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
+    """
+    received = time.time()
+    members = _ask(
+        session,
+        settings,
+        endpoint,
+        auth_method,
+        grant_type="refresh_token",
+        refresh_token=refresh_token,
+    )
+    try:
+        return Renewal(
+            **_common(members, received),
+            id_token=optional_text(members, "id_token", most=_MOST_TOKEN),
+        )
+    except StrictError as error:
+        raise ProviderUnusable(f"token endpoint: {error}") from None
+
+
+def _ask(
+    session: requests.Session,
+    settings: ProviderSettings,
+    endpoint: str,
+    auth_method: str,
+    *,
+    grant_type: str,
+    **parameters: str,
+) -> dict[str, Any]:
+    """The members of the token endpoint's answer, of whatever types."""
     client = _Grants(
         session,
         settings.client_id,
         settings.client_secret,
         token_endpoint_auth_method=auth_method,
-        redirect_uri=redirect_uri,
     )
     client.register_client_auth_method(("client_secret_basic", _basic))
     client.register_compliance_hook("access_token_response", _checked_token_response)
-    received = time.time()
     try:
-        answer = client.fetch_token(
-            endpoint,
-            grant_type="authorization_code",
-            code=code,
-            code_verifier=verifier,
-            allow_redirects=False,
+        return dict(
+            client.fetch_token(endpoint, grant_type=grant_type, allow_redirects=False, **parameters)
         )
     except DifyOAuthError:
         raise
     except (OAuth2Error, requests.RequestException, ValueError, TypeError, KeyError) as error:
         raise ProviderUnusable(f"token endpoint: {type(error).__name__}") from None
-    return _token_set(dict(answer), received)
 
 
 class _ClientAuthentication(requests.auth.AuthBase, ClientAuth):  # type: ignore[misc]
@@ -135,19 +199,24 @@ def _bearer(members: dict[str, Any]) -> str:
     return token
 
 
+def _common(members: dict[str, Any], received: float) -> dict[str, Any]:
+    """What every token response has (RFC 6749, section 5.1)."""
+    if text(members, "token_type").lower() != "bearer":  # RFC 6749, section 7.1
+        raise StrictError("token_type is not Bearer")
+    lifetime = number(members, "expires_in")
+    return {
+        "access_token": _bearer(members),
+        "refresh_token": optional_text(members, "refresh_token", most=_MOST_TOKEN),
+        "expires_at": None if lifetime is None else received + lifetime,
+        "scope": optional_text(members, "scope"),
+    }
+
+
 def _token_set(members: dict[str, Any], received: float) -> TokenSet:
     try:
-        if text(members, "token_type").lower() != "bearer":  # RFC 6749, section 7.1
-            raise StrictError("token_type is not Bearer")
-        lifetime = number(members, "expires_in")
+        common = _common(members, received)
         if "id_token" not in members:
             raise TokenRefused("the provider sent no ID token; is the scope openid allowed?")
-        return TokenSet(
-            access_token=_bearer(members),
-            id_token=text(members, "id_token", most=_MOST_TOKEN),
-            refresh_token=optional_text(members, "refresh_token", most=_MOST_TOKEN),
-            expires_at=None if lifetime is None else received + lifetime,
-            scope=optional_text(members, "scope"),
-        )
+        return TokenSet(**common, id_token=text(members, "id_token", most=_MOST_TOKEN))
     except StrictError as error:
         raise ProviderUnusable(f"token endpoint: {error}") from None

@@ -125,9 +125,11 @@ class _Retry(Retry):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._deadline = 2 * timeout
+    def __init__(self, timeout: float, patience: float) -> None:
+        self._timeout = (timeout, patience)
+        self._deadline = max(2 * timeout, patience)
+        #: a connection that was slow is no reason to throw away an answer that is waited for
+        self._whole = self._deadline + (timeout if patience > timeout else 0)
         self._watch = _Watch()
         retries = _Retry(total=1, redirect=0, status=0, allowed_methods=["GET"])
         retries.watch = self._watch
@@ -160,13 +162,14 @@ class _Adapter(HTTPAdapter):
             body = self._read(response, where)
         except requests.Timeout:
             raise ProviderUnavailable(
-                f"{where} did not answer within {self._timeout:g} s"
+                f"{where} did not answer within {max(self._timeout):g} s"
             ) from None
         except (requests.RequestException, HTTPError, OSError) as error:
             raise ProviderUnavailable(f"{where} cannot be reached: {_reason(error)}") from None
         finally:
             self._watch.stop()
-        if time.monotonic() - started > self._deadline:
+        cut_off = self._watch.fired is not None and self._watch.fired.is_set()
+        if cut_off or time.monotonic() - started > self._whole:
             raise ProviderUnavailable(f"{where} took longer than {self._deadline:g} s")
         if 300 <= response.status_code < 400:
             raise ProviderUnusable(f"{where} redirects ({response.status_code}); not followed")
@@ -198,10 +201,12 @@ class Transport:
 
     :param timeout: seconds to wait for a connection or for more of an answer; a whole answer
         may take twice as long.
+    :param patience: seconds to wait for more of an answer, and for all of it, where that is longer.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, patience: float = 0) -> None:
         self._timeout = timeout
+        self._patience = max(timeout, patience)
         self._pid = 0
         self._adapter: _Adapter
         self._session: requests.Session
@@ -209,7 +214,7 @@ class Transport:
     def _ensure(self) -> None:
         """Connections of this process: after a fork the parent's must not be written to."""
         if self._pid != os.getpid():
-            self._adapter = _Adapter(self._timeout)
+            self._adapter = _Adapter(self._timeout, self._patience)
             self._session = self._mount(requests.Session())
             self._pid = os.getpid()
 

@@ -6,18 +6,26 @@ each kind of token are judged after it, and a token of one kind never passes for
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from typing import Any
 
 from joserfc import jws
 from joserfc.errors import JoseError
 
 from ..errors import TokenRefused
+from .claims import (
+    Expected,
+    IDTokenCheck,
+    check_audience,
+    check_authentication,
+    check_hash,
+    check_origin,
+    check_session_expiry,
+    check_times,
+)
 from .keys import KeyStore, VerificationKey
 from .strict import StrictError, json_object, number, optional_text, text
 
@@ -27,14 +35,12 @@ __all__ = [
     "verify_id_token",
     "verify_jws",
     "verify_own_access_token",
+    "verify_renewed_id_token",
     "verify_userinfo_jwt",
 ]
 
 _MOST_BYTES = 262_144
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-#: Seconds by which providers date their tokens back themselves (Microsoft: five minutes).
-_BACKDATED = 300
-_HASHES = {"256": "sha256", "384": "sha384", "512": "sha512"}
 
 
 class _Registry(jws.JWSRegistry):
@@ -48,29 +54,6 @@ class _Registry(jws.JWSRegistry):
         if name not in (self.allowed or ()):
             raise JoseError(f"{name} is not allowed")
         return self.algorithms[name]
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Whom a token must come from and be for."""
-
-    client_id: str
-    algorithms: tuple[str, ...]
-    #: judges ``iss`` given all claims; equality, except for templated issuers
-    issuer_fits: Callable[[str, Mapping[str, Any]], bool]
-    #: seconds
-    skew: float
-
-
-@dataclass(frozen=True, slots=True)
-class IDTokenCheck:
-    """What one sign-in demands of its ID token."""
-
-    nonce: str
-    access_token: str
-    code: str
-    max_age: int | None = None
-    required_acr: tuple[str, ...] = ()
 
 
 def verify_jws(
@@ -141,32 +124,73 @@ def verify_id_token(
     :param now: epoch seconds.
     :raises TokenRefused: when any rule is broken.
     """
-    claims, alg, key = verify_jws(raw, keys, expected.algorithms, (None, "jwt"))
+    claims, alg = _id_token_of(raw, keys, expected, now)
     try:
-        _check_origin(claims, expected, key)
-        _check_audience(claims, expected.client_id)
-        _check_times(claims, expected.skew, now)
-        if text(claims, "sub", most=255) == expected.client_id:
-            raise StrictError("sub is the client itself, no person")  # RFC 9700, section 4.15
         nonce = text(claims, "nonce")
         for name, secret in (("at_hash", check.access_token), ("c_hash", check.code)):
-            _check_hash(claims, name, secret, alg)
-        _check_authentication(claims, check, expected.skew, now)
+            check_hash(claims, name, secret, alg)
+        check_authentication(claims, check, expected.skew, now)
     except StrictError as error:
         raise TokenRefused(f"ID token: {error}") from None
     if not hmac.compare_digest(nonce.encode(), check.nonce.encode()):
         raise TokenRefused("ID token: the nonce is not the one of this sign-in")
+    return claims
+
+
+def verify_renewed_id_token(
+    raw: str,
+    keys: KeyStore,
+    expected: Expected,
+    access_token: str,
+    before: Mapping[str, Any],
+    now: float,
+) -> dict[str, Any]:
+    """The claims of an ID token that came with a refresh (OpenID Connect Core, section 12.2).
+
+    It must be about the same person of the same issuer. It needs no nonce; one that it has must be
+    that of the sign-in.
+
+    :param before: the claims of the ID token of the sign-in.
+    :raises TokenRefused: when any rule is broken.
+    """
+    claims, alg = _id_token_of(raw, keys, expected, now)
+    try:
+        for name in ("iss", "sub"):
+            if claims[name] != before.get(name):
+                raise StrictError(f"{name} is not the one of the sign-in")
+        if claims.get("nonce") is not None and claims["nonce"] != before.get("nonce"):
+            raise StrictError("the nonce is not the one of the sign-in")
+        check_hash(claims, "at_hash", access_token, alg)
+    except StrictError as error:
+        raise TokenRefused(f"refreshed ID token: {error}") from None
+    return claims
+
+
+def _id_token_of(
+    raw: str, keys: KeyStore, expected: Expected, now: float
+) -> tuple[dict[str, Any], str]:
+    """What holds for every ID token: its claims, and the algorithm of its signature."""
+    claims, alg, key = verify_jws(raw, keys, expected.algorithms, (None, "jwt"))
+    try:
+        check_origin(claims, expected, key)
+        check_audience(claims, expected.client_id)
+        check_times(claims, expected.skew, now)
+        check_session_expiry(claims, now)
+        if text(claims, "sub", most=255) == expected.client_id:
+            raise StrictError("sub is the client itself, no person")  # RFC 9700, section 4.15
+    except StrictError as error:
+        raise TokenRefused(f"ID token: {error}") from None
     if "events" in claims:  # RFC 8725, section 3.11: a log-out token is no ID token
         raise TokenRefused("ID token: carries events")
-    return claims
+    return claims, alg
 
 
 def verify_userinfo_jwt(raw: str, keys: KeyStore, expected: Expected, now: float) -> dict[str, Any]:
     """The claims of a signed userinfo answer (OpenID Connect Core, section 5.3.2)."""
     claims, _, key = verify_jws(raw, keys, expected.algorithms, (None, "jwt"))
     try:
-        _check_origin(claims, expected, key)
-        _check_audience(claims, expected.client_id)
+        check_origin(claims, expected, key)
+        check_audience(claims, expected.client_id)
         expires = number(claims, "exp")
     except StrictError as error:
         raise TokenRefused(f"userinfo: {error}") from None
@@ -184,90 +208,13 @@ def verify_own_access_token(
     """
     claims, _, key = verify_jws(raw, keys, expected.algorithms, (None, "jwt", "at+jwt"))
     try:
-        _check_origin(claims, expected, key)
-        _check_times(claims, expected.skew, now)
+        check_origin(claims, expected, key)
+        check_times(claims, expected.skew, now)
         if text(claims, "azp") != expected.client_id or text(claims, "sub") != subject:
             raise StrictError("azp or sub is another's")
     except StrictError as error:
         raise TokenRefused(f"access token: {error}") from None
     return claims
-
-
-def _check_origin(claims: dict[str, Any], expected: Expected, key: VerificationKey) -> None:
-    """Core, 3.1.3.7 (2): ``iss`` is exactly the issuer; and the key is one of that issuer."""
-    issuer = text(claims, "iss")
-    if not expected.issuer_fits(issuer, claims):
-        raise StrictError(f"iss is {issuer!r}")
-    if key.issuer is not None and "{tenantid}" in key.issuer:
-        if key.issuer.replace("{tenantid}", str(claims.get("tid"))) != issuer:
-            raise StrictError("the key does not sign for this issuer")
-    elif key.issuer is not None and key.issuer != issuer:
-        raise StrictError("the key does not sign for this issuer")
-
-
-def _check_audience(claims: dict[str, Any], client_id: str) -> None:
-    """Core, 3.1.3.7 (3-5): for us, for nobody else whom we do not know, and asked for by us."""
-    audience = claims.get("aud")
-    several = [audience] if isinstance(audience, str) else audience
-    if not isinstance(several, list) or not several or {client_id} != set(map(str, several)):
-        raise StrictError(f"aud is {audience!r}")
-    if not all(isinstance(item, str) for item in several):
-        raise StrictError("aud has an entry that is no text")
-    party = claims.get("azp")
-    if party is not None and party != client_id:
-        raise StrictError(f"azp is {party!r}")
-
-
-def _check_times(claims: dict[str, Any], skew: float, now: float) -> None:
-    """Core, 3.1.3.7 (9, 10); RFC 7519, section 4.1.5."""
-    expires, issued, begins = (number(claims, name) for name in ("exp", "iat", "nbf"))
-    if expires is None or issued is None:
-        raise StrictError("exp or iat is missing")
-    for name, when in (("iat", issued), ("nbf", begins)):
-        if when is not None and when > now + skew:
-            raise _clock_refusal(name, when - now)
-    if expires + skew <= now:
-        raise _clock_refusal("exp", expires - now)
-    # A token that was made for us a moment ago is not old, unless clocks differ.
-    if issued < now - skew - _BACKDATED:
-        raise _clock_refusal("iat", issued - now)
-
-
-def _clock_refusal(name: str, seconds: float) -> TokenRefused:
-    return TokenRefused(
-        f"ID token: {name} is {abs(seconds):.0f} s in the {'future' if seconds > 0 else 'past'};"
-        " compare the clocks of this server and of the provider",
-        code="clock_skew",
-    )
-
-
-def _check_hash(claims: dict[str, Any], name: str, secret: str, alg: str) -> None:
-    """Core, 3.1.3.8 and 3.3.2.11: the left half of the hash that the algorithm names."""
-    value = optional_text(claims, name)
-    if value is None:
-        return
-    digest = "sha512" if alg in ("EdDSA", "Ed25519") else _HASHES[alg[-3:]]
-    whole = hashlib.new(digest, secret.encode()).digest()
-    half = urlsafe_b64encode(whole[: len(whole) // 2]).rstrip(b"=")
-    if not hmac.compare_digest(half, value.rstrip("=").encode()):
-        raise StrictError(f"{name} does not fit")
-
-
-def _check_authentication(
-    claims: dict[str, Any], check: IDTokenCheck, skew: float, now: float
-) -> None:
-    """Core, 3.1.3.7 (12, 13): recent enough, strong enough, where that was asked for."""
-    at = number(claims, "auth_time")
-    if check.max_age is not None:
-        if at is None:
-            raise StrictError("auth_time is missing though max_age was sent")
-        if now - at > check.max_age + skew:
-            raise StrictError("auth_time is older than max_age")
-    if at is not None and at > now + skew:
-        raise _clock_refusal("auth_time", at - now)
-    acr = optional_text(claims, "acr")
-    if check.required_acr and acr not in check.required_acr:
-        raise StrictError(f"acr is {acr!r}")
 
 
 def _decode(segment: str) -> bytes:

@@ -8,12 +8,14 @@ that it came with.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flask import Flask, Request, Response
@@ -21,14 +23,19 @@ from flask_session.base import ServerSideSessionInterface
 
 from ..errors import StoreUnavailable
 from . import record
+from .caches import keep_out_of_caches
 from .session import Session
-from .store import SessionStore, Stored
+from .store import Owner, SessionStore, Stored
 from .vault import open_vault, seal_vault
 
 __all__ = ["SessionInterface"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
+#: how often a new id is tried for while somebody changes the vault
+_MOVES = 5
+#: seconds that a new id waits for a refresh of the tokens that is under way
+_REFRESH = 15.0
 
 
 class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
@@ -114,7 +121,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         else:
             if session.send_cookie:
                 self._send_cookie(app, session, response)
-        _keep_out_of_caches(response)
+        keep_out_of_caches(response)
 
     def _save(self, session: Session) -> None:
         if not session.loaded:
@@ -142,8 +149,10 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         self.store.create(self._get_store_id(cookie), stored, None)
         session.become(data, cookie, stored)
 
-    def _lifetimes(self, data: Mapping[str, Any], now: float) -> Stored:
-        ends_at = now + self._absolute
+    def _lifetimes(
+        self, data: Mapping[str, Any], now: float, ends_at: float | None = None
+    ) -> Stored:
+        ends_at = min(now + self._absolute, math.inf if ends_at is None else ends_at)
         return Stored(record.encode(data), min(now + self._idle, ends_at), ends_at)
 
     def _send_cookie(self, app: Flask, session: Session, response: Response) -> None:
@@ -162,13 +171,32 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             attributes["max_age"] = int(session.stored.ends_at - time.time())
         response.set_cookie(self.cookie_name, session.cookie, **attributes)
 
-    def start(self, session: Session, data: dict[str, Any], tokens: Mapping[str, Any]) -> None:
-        """Begin a signed-in session under a new id; the one before is gone with all its data."""
+    def start(
+        self,
+        session: Session,
+        data: dict[str, Any],
+        tokens: Mapping[str, Any],
+        owner: Owner | None = None,
+        note: bytes = b"",
+        ends_at: float | None = None,
+    ) -> None:
+        """Begin a signed-in session under a new id; the one before is gone with all its data.
+
+        :param owner: whom it is listed under, for log-outs from elsewhere.
+        :param note: what lists show of it; opaque to the store.
+        :param ends_at: epoch seconds of an end before the absolute lifetime's.
+        """
         session.data()
         old = session.cookie and self._get_store_id(session.cookie)
-        cookie, stored = secrets.token_urlsafe(32), self._lifetimes(data, time.time())
+        cookie = secrets.token_urlsafe(32)
+        stored = self._lifetimes(data, time.time(), ends_at)
         self.store.create(
-            self._get_store_id(cookie), stored, seal_vault(cookie, tokens), replaces=old or None
+            self._get_store_id(cookie),
+            stored,
+            seal_vault(cookie, tokens),
+            replaces=old or None,
+            owner=owner,
+            note=note,
         )
         session.become(data, cookie, stored)
 
@@ -182,20 +210,49 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     def regenerate(self, session: Session) -> None:
         """Give the session a new id and keep its data; call it when a person's rights change.
 
-        A session that has ended in the meantime stays ended.
+        A session that has ended in the meantime stays ended. Waits for a refresh of its tokens
+        that is under way, since what that refresh brings belongs to the new id.
         """
         data = session.data()
         if session.cookie is None:
             return
-        tokens = self.tokens(session)
-        cookie = secrets.token_urlsafe(32)
-        vault = seal_vault(cookie, tokens) if tokens else None
-        modified = session.modified
-        if self.store.move(self._get_store_id(session.cookie), self._get_store_id(cookie), vault):
+        old, cookie, modified = session.cookie, secrets.token_urlsafe(32), session.modified
+        with self._refresh_held(old):
+            moved = self._move(old, cookie)
+        if moved:
             session.become(data, cookie, session.stored)
             session.modified = modified
         else:
             session.become({}, None, None)
+
+    def _move(self, old: str, new: str) -> bool:
+        old_key, new_key = self._get_store_id(old), self._get_store_id(new)
+        for _ in range(_MOVES):
+            sealed = self.store.read_vault(old_key)
+            tokens = {} if sealed is None else open_vault(old, sealed)
+            vault = seal_vault(new, tokens) if tokens else None
+            if self.store.move(old_key, new_key, vault, expected=sealed):
+                return True
+            if self.store.read(old_key) is None:
+                return False
+        raise StoreUnavailable("session store: a session's vault changed again and again")
+
+    @contextlib.contextmanager
+    def _refresh_held(self, cookie: str) -> Iterator[None]:
+        name = self.refresh_lock_name(cookie)
+        until, token = time.monotonic() + _REFRESH, self.store.lock(name, _REFRESH)
+        while token is None and time.monotonic() < until:
+            time.sleep(0.05)
+            token = self.store.lock(name, _REFRESH)
+        try:
+            yield
+        finally:
+            if token is not None:
+                self.store.unlock(name, token)
+
+    def refresh_lock_name(self, cookie: str) -> bytes:
+        """The name in the store that whoever refreshes this session's tokens holds."""
+        return hashlib.sha256(b"dify-oauth refresh" + self._get_store_id(cookie)).digest()
 
     def tokens(self, session: Session) -> dict[str, Any]:
         """The tokens in the session's vault; none for a session without one."""
@@ -225,19 +282,5 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             store_id,
             lambda current: record.merge(current, before or {}, data),
             time.time() + self._idle,
+            session.stored,
         )
-
-
-def _keep_out_of_caches(response: Response) -> None:
-    """What depends on the session belongs to one browser and into no cache."""
-    headers = response.headers
-    present = {name.lower() for name, _ in headers}
-    if "vary" in present:
-        response.vary.add("Cookie")
-    else:
-        headers.add("Vary", "Cookie")
-    if "cache-control" in present:
-        response.cache_control.no_store = True
-        response.cache_control.public = False
-    else:
-        headers.add("Cache-Control", "no-store")

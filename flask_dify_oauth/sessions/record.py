@@ -7,20 +7,27 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["decode", "encode", "merge"]
+__all__ = ["MOST", "SessionTooLarge", "decode", "encode", "merge"]
 
+#: bytes that a record may have; a session is read by every request and is no place for files
+MOST = 262_144
 _VERSION = b"\x01"
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 _encoder = msgspec.msgpack.Encoder()
+
+
+class SessionTooLarge(ValueError):
+    """A session would have more than :data:`MOST` bytes; nothing was written."""
 
 
 def encode(data: Mapping[str, Any]) -> bytes:
     """The record of a session's data.
 
     :raises TypeError: when a value is of a type that MessagePack does not have.
+    :raises SessionTooLarge: when it has more than :data:`MOST` bytes.
     """
     try:
-        return _VERSION + _encoder.encode(data)
+        record = _VERSION + _encoder.encode(data)
     except (TypeError, OverflowError, UnicodeEncodeError):
         for name, value in data.items():
             try:
@@ -28,6 +35,14 @@ def encode(data: Mapping[str, Any]) -> bytes:
             except (TypeError, OverflowError, UnicodeEncodeError) as error:
                 raise TypeError(f"session[{name!r}] cannot be kept: {error}") from None
         raise
+    if len(record) > MOST:
+        sizes = {name: len(_encoder.encode(value)) for name, value in data.items()}
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise SessionTooLarge(
+            f"the session has {len(record)} bytes, over {MOST}; its largest value is"
+            f" session[{largest!r}] with {sizes[largest]}. Keep such data elsewhere."
+        )
+    return record
 
 
 def decode(record: bytes) -> dict[str, Any] | None:

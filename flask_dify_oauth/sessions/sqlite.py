@@ -2,127 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import secrets
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from ..errors import StoreUnavailable
-from .store import Stored
+from .sqlite_file import SQLiteFile
+from .store import LONGEST_LOCK, Listed, Owner, Stored
 
 __all__ = ["SQLiteStore"]
 
-#: Seconds that a writer waits for others, first for those of this process, then for those of other
-#: processes; a request must not wait long for a session.
-_BUSY = 0.25
 #: Ended sessions that one sign-in sweeps away at most.
 _SWEEP = 200
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS session (
-    key BLOB PRIMARY KEY, record BLOB NOT NULL, idle_until REAL NOT NULL, ends_at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS session_idle ON session (idle_until);
-CREATE TABLE IF NOT EXISTS vault (key BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS taken (name BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS taken_until ON taken (until);
-"""
+#: Sessions that are listed or ended in one step.
+_PAGE = 1000
+_LISTED = "SELECT key, issuer, subject, sid, note, idle_until, ends_at FROM session WHERE "
 
 
-class SQLiteStore:
-    """Sessions in a file.
-
-    :param path: the file; made with its folder when missing, readable by its owner alone.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pid = os.getpid()
-        self._idle: deque[sqlite3.Connection] = deque()
-        # SQLite's own waiting is a sleep that knows no order; within one process a lock is fair.
-        self._turn = threading.Lock()
-        #: connections of a parent process: not ours to use, and not to close (SQLite would drop
-        #: the locks that the parent holds)
-        self._inherited: list[deque[sqlite3.Connection]] = []
-
-    def prepare(self) -> None:
-        """Make folder, file and tables.
-
-        :raises OSError, sqlite3.Error: when that cannot be done.
-        """
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with contextlib.closing(self._open()) as connection:
-            connection.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        return connection
-
-    def _start_over(self) -> None:
-        """After a fork: nothing of the parent's is touched."""
-        self._inherited.append(self._idle)
-        self._idle, self._turn, self._pid = deque(), threading.Lock(), os.getpid()
-
-    def _borrow(self) -> sqlite3.Connection:
-        """A connection for one use; given back by ``self._idle.append`` when all went well."""
-        if self._pid != os.getpid():
-            self._start_over()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._open()
-
-    def _select(self, query: str, *values: object) -> Any:
-        """The first row. On the path of every protected request: no wrapper more than needed."""
-        try:
-            connection = self._borrow()
-            row = connection.execute(query, values).fetchone()
-        except sqlite3.Error as error:
-            raise _unavailable(error) from None
-        self._idle.append(connection)
-        return row
-
-    @contextlib.contextmanager
-    def _writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
-        """A transaction that has the right to write from its beginning.
-
-        :param durable: whether it must outlive a power cut, as a log-out that was answered must.
-        """
-        if self._pid != os.getpid():
-            self._start_over()
-        turn = self._turn
-        if not turn.acquire(timeout=_BUSY):
-            raise StoreUnavailable("session store: other writers took too long")
-        try:
-            connection = self._borrow()
-            try:
-                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.close()  # and with it the transaction
-                raise
-            self._idle.append(connection)
-        except sqlite3.Error as error:
-            raise _unavailable(error) from None
-        finally:
-            turn.release()
+class SQLiteStore(SQLiteFile):
+    """Sessions in a file."""
 
     def read(self, key: bytes) -> Stored | None:
         row = self._select("SELECT record, idle_until, ends_at FROM session WHERE key = ?", key)
@@ -131,12 +30,22 @@ class SQLiteStore:
         return Stored(*row)
 
     def create(
-        self, key: bytes, session: Stored, vault: bytes | None, *, replaces: bytes | None = None
+        self,
+        key: bytes,
+        session: Stored,
+        vault: bytes | None,
+        *,
+        replaces: bytes | None = None,
+        owner: Owner | None = None,
+        note: bytes = b"",
     ) -> None:
         with self._writing(durable=True) as connection:
             if replaces is not None:
                 _delete(connection, replaces)
-            connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (key, *session))
+            connection.execute(
+                "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (key, *session[:3], *(owner or (None, None, None)), note),
+            )
             if vault is not None:
                 connection.execute("INSERT INTO vault VALUES (?, ?)", (key, vault))
             ended = connection.execute(
@@ -145,8 +54,12 @@ class SQLiteStore:
             for (old,) in ended:
                 _delete(connection, old)
 
-    def move(self, old: bytes, new: bytes, vault: bytes | None) -> bool:
+    def move(
+        self, old: bytes, new: bytes, vault: bytes | None, *, expected: bytes | None = None
+    ) -> bool:
         with self._writing(durable=True) as connection:
+            if expected is not None and _vault(connection, old) != expected:
+                return False
             moved = connection.execute(
                 "UPDATE session SET key = ? WHERE key = ? AND idle_until > ?",
                 (new, old, time.time()),
@@ -157,7 +70,11 @@ class SQLiteStore:
         return moved == 1
 
     def update(
-        self, key: bytes, change: Callable[[bytes], bytes], idle_until: float
+        self,
+        key: bytes,
+        change: Callable[[bytes], bytes],
+        idle_until: float,
+        seen: Stored | None = None,
     ) -> Stored | None:
         with self._writing(durable=False) as connection:
             row = connection.execute(
@@ -192,17 +109,110 @@ class SQLiteStore:
         )
         return None if row is None else bytes(row[0])
 
+    def write_vault(self, key: bytes, vault: bytes, expected: bytes | None) -> bool:
+        # Durable: a power cut must not bring a refresh token back that is spent.
+        with self._writing(durable=True) as connection:
+            alive = connection.execute(
+                "SELECT 1 FROM session WHERE key = ? AND idle_until > ?", (key, time.time())
+            ).fetchone()
+            if alive is None or _vault(connection, key) != expected:
+                return False
+            connection.execute("INSERT OR REPLACE INTO vault VALUES (?, ?)", (key, vault))
+        return True
+
+    def find(self, issuer: str, subject: str | None = None, sid: str | None = None) -> list[Listed]:
+        where, values = _whose(issuer, subject, sid)
+        rows = self._select_all(
+            f"{_LISTED}{where} AND idle_until > ? ORDER BY ends_at DESC",
+            *values,
+            time.time(),
+        )
+        return [_listed(row) for row in rows]
+
+    def everyone(self) -> Iterator[Listed]:
+        last = b""
+        while True:
+            rows = self._select_all(
+                f"{_LISTED}key > ? AND issuer IS NOT NULL AND idle_until > ? ORDER BY key LIMIT ?",
+                last,
+                time.time(),
+                _PAGE,
+            )
+            yield from map(_listed, rows)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def delete_found(
+        self,
+        issuer: str,
+        subject: str | None = None,
+        sid: str | None = None,
+        *,
+        keep: bytes | None = None,
+    ) -> int:
+        where, values = _whose(issuer, subject, sid)
+        return self._delete_where(f"{where} AND key IS NOT ?", *values, keep)
+
+    def delete_everyone(self) -> int:
+        return self._delete_where("1")
+
+    def _delete_where(self, where: str, *values: object) -> int:
+        """How many living sessions ended. The condition holds none of a caller's text."""
+        with self._writing(durable=True) as connection:
+            (number,) = connection.execute(
+                f"SELECT count(*) FROM session WHERE {where} AND idle_until > ?",  # noqa: S608
+                (*values, time.time()),
+            ).fetchone()
+            connection.execute(
+                f"DELETE FROM vault WHERE key IN (SELECT key FROM session WHERE {where})",  # noqa: S608
+                values,
+            )
+            connection.execute(f"DELETE FROM session WHERE {where}", values)  # noqa: S608
+        return int(number)
+
     def take(self, name: bytes, until: float) -> bool:
         with self._writing(durable=False) as connection:
             connection.execute("DELETE FROM taken WHERE until <= ?", (time.time(),))
             taken = connection.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (name, until))
         return taken.rowcount == 1
 
+    def lock(self, name: bytes, seconds: float) -> str | None:
+        now, token = time.time(), secrets.token_hex(16)
+        with self._writing(durable=False) as connection:
+            # One that ends so much later was taken before the clock was put back.
+            connection.execute(
+                "DELETE FROM held WHERE until <= ? OR until > ?", (now, now + LONGEST_LOCK)
+            )
+            held = connection.execute(
+                "INSERT OR IGNORE INTO held VALUES (?, ?, ?)", (name, token, now + seconds)
+            )
+        return token if held.rowcount == 1 else None
 
-def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
-    return StoreUnavailable(f"session store: {type(error).__name__}: {error}")
+    def unlock(self, name: bytes, token: str) -> None:
+        with self._writing(durable=False) as connection:
+            connection.execute("DELETE FROM held WHERE name = ? AND token = ?", (name, token))
 
 
 def _delete(connection: sqlite3.Connection, key: bytes) -> None:
     connection.execute("DELETE FROM session WHERE key = ?", (key,))
     connection.execute("DELETE FROM vault WHERE key = ?", (key,))
+
+
+def _vault(connection: sqlite3.Connection, key: bytes) -> bytes | None:
+    row = connection.execute("SELECT sealed FROM vault WHERE key = ?", (key,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _whose(issuer: str, subject: str | None, sid: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition and its values."""
+    if subject is None and sid is None:
+        raise ValueError("name a subject, a sid or both")
+    given = [("issuer", issuer), ("subject", subject), ("sid", sid)]
+    names = [(name, value) for name, value in given if value is not None]
+    return " AND ".join(f"{name} = ?" for name, _ in names), tuple(value for _, value in names)
+
+
+def _listed(row: tuple[Any, ...]) -> Listed:
+    key, issuer, subject, sid, note, idle_until, ends_at = row
+    return Listed(key, Owner(issuer, subject, sid), note, idle_until, ends_at)

@@ -45,6 +45,12 @@ def _ask(page: Any, portal: Portal, provider: OidcProvider) -> None:
     page.goto(f"{portal.base}/logout")
 
 
+def _sessions(page: Any, portal: Portal, provider: OidcProvider) -> None:
+    page.goto(f"{portal.base}/private/a")
+    sign_in(page)
+    page.goto(f"{portal.base}/sessions")
+
+
 def _refused(page: Any, portal: Portal, provider: OidcProvider) -> None:
     page.goto(f"{portal.base}/private/a")
     sign_in(page, "bob")
@@ -80,6 +86,7 @@ _PAGES = {
     "signed out: everywhere": _everywhere,
     "signed out: still": _still,
     "asks before log-out": _ask,
+    "sessions": _sessions,
     "refused": _refused,
     "error: cancelled": _cancelled,
     "error: invalid request": _invalid,

@@ -33,6 +33,28 @@ PAGES: list[tuple[str, dict[str, Any]]] = [
     ("error", {"message": message_for("clock_skew"), "error_id": EVIL, "restart_url": EVIL}),
     ("error", {"message": message_for("failed"), "error_id": "A", "retry_url": EVIL, "code": EVIL}),
     ("forbidden", {"message": message_for("forbidden"), "account": EVIL, "next_url": EVIL}),
+    (
+        "sessions",
+        {
+            "sessions": [
+                {
+                    "id": EVIL,
+                    "here": False,
+                    "browser": EVIL,
+                    "system": EVIL,
+                    "address": EVIL,
+                    "signed_in": {"unit": EVIL},
+                    "used": {"unit": "days", "number": EVIL},
+                },
+                {"id": "a", "here": True, "browser": "", "system": "", "used": {"unit": "hours"}},
+            ],
+            "more": 3,
+            "others": True,
+            "account": EVIL,
+            "home_url": "/",
+            "fields": {EVIL: EVIL},
+        },
+    ),
     ("forbidden", {"message": message_for("forbidden"), "signed_in": True, "switch_url": EVIL}),
 ]
 
@@ -48,6 +70,7 @@ def make_app(folder: Path | None = None, **config: Any) -> Flask:
         static_url_path="/dify-oauth/static",
     )
     blueprint.add_url_rule("/login", endpoint="login", view_func=lambda: "")
+    blueprint.add_url_rule("/sessions", endpoint="sessions", view_func=lambda: "")
     blueprint.add_url_rule("/logout", endpoint="logout", view_func=lambda: "", methods=["POST"])
     app.register_blueprint(blueprint)
     return app
@@ -119,7 +142,8 @@ def test_pages_are_whole_quiet_and_escaped(
     assert EVIL in page.text
     assert "49" not in page.text.replace(EVIL, "")
     for form in page.every("form"):
-        assert form == {"method": "post", "action": "/logout"}
+        action = "/sessions" if template == "sessions" else "/logout"
+        assert form == {"method": "post", "action": action}
 
 
 def test_titles_name_page_and_application() -> None:

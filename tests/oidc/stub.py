@@ -167,7 +167,7 @@ def make_client(pages: Pages, **values: Any) -> Client:
         | {f"DIFY_OAUTH_{name}": value for name, value in config.items()}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "Transport", lambda timeout: pages)
+        patch.setattr(module, "Transport", lambda timeout, patience=0: pages)
         return Client(settings.providers["default"], settings)
 
 

@@ -154,7 +154,9 @@ def test_ended_sessions_are_swept_at_sign_in(store: SQLiteStore) -> None:
     with contextlib.closing(store._open()) as connection:
         rows = [(b"%d" % n, b"r", 1.0, 2.0) for n in range(450)]
         connection.execute("BEGIN")
-        connection.executemany("INSERT INTO session VALUES (?, ?, ?, ?)", rows)
+        connection.executemany(
+            "INSERT INTO session (key, record, idle_until, ends_at) VALUES (?, ?, ?, ?)", rows
+        )
         connection.executemany("INSERT INTO vault VALUES (?, ?)", [(r[0], b"v") for r in rows])
         connection.execute("COMMIT")
     left = []

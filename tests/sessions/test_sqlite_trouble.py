@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import shutil
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -190,27 +192,102 @@ def without_tables(path: Path) -> None:
         connection.executescript("DROP TABLE session; DROP TABLE vault; DROP TABLE taken;")
 
 
-TROUBLES = [overwritten, truncated, removed, folder_removed, without_tables]
+def folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_damaged_file_is_an_unavailable_store(
-    tmp_path: Path, trouble: Callable[[Path], None]
-) -> None:
-    path = tmp_path / "folder" / "s.db"
-    first = SQLiteStore(path)
-    first.prepare()
-    first.create(b"k", lasting(), b"v")
-    first.close()
+def without_wal(path: Path) -> None:
     for leftover in (path.with_name("s.db-wal"), path.with_name("s.db-shm")):
         leftover.unlink(missing_ok=True)
-    trouble(path)
-    store = SQLiteStore(path)
+
+
+def page_overwritten(path: Path) -> None:
+    """A file that is a database by its first page and rubbish after it."""
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+
+
+@pytest.mark.parametrize("trouble", [folder_removed, folder_in_its_place])
+def test_without_its_folder_it_is_an_unavailable_store(
+    tmp_path: Path, trouble: Callable[[Path], None]
+) -> None:
+    store = SQLiteStore(tmp_path / "folder" / "s.db")
+    store.prepare()
+    store.create(b"k", lasting(), b"v")
+    store.close()
+    without_wal(store._path)
+    trouble(store._path)
     for ask in (*WRITES.values(), lambda s: s.read(b"k"), lambda s: s.read_vault(b"k")):
         with pytest.raises(StoreUnavailable) as caught:
             ask(store)
         assert "session store" in caught.value.detail
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    ("trouble", "kept"),
+    [
+        (overwritten, True),
+        (page_overwritten, True),
+        (truncated, False),
+        (without_tables, False),
+        (removed, False),
+    ],
+)
+def test_a_damaged_file_costs_the_sessions_and_no_more(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Callable[[Path], None],
+    kept: bool,
+    live: bool,
+) -> None:
+    path = tmp_path / "folder" / "s.db"
+    store = SQLiteStore(path)
+    store.prepare()
+    for number in range(50):
+        store.create(b"k%d" % number, lasting(b"x" * 900), b"v")
+    other = SQLiteStore(path)
+    other.prepare()
+    if live:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    else:
+        store.close()
+        without_wal(path)
+    damaged = path.read_bytes()
+    trouble(path)
+    if path.exists():
+        damaged = path.read_bytes()
+    store._looked = other._looked = -100.0  # the second in which a reader does not look is over
+    for mine in (store, other):
+        for turn in range(3):
+            with contextlib.suppress(StoreUnavailable):  # one request may see the trouble
+                mine.create(b"n%d" % turn, lasting(b"new"), b"v")
+                break
+        else:
+            raise AssertionError("the store does not come back")
+    mine.delete(b"n0")
+    for mine in (store, other):
+        assert mine.read(b"k1") is None
+        assert mine.read(b"n0") is None
+        mine.create(b"z", lasting(b"new"), b"v")
+        found = other.read(b"z")
+        assert found
+        assert found.record == b"new"
+        mine.delete(b"z")
+    aside = [p for p in path.parent.glob("s.db.corrupt-*") if p.suffix[-4:] not in ("-wal", "-shm")]
+    assert len(aside) == (kept or (live and trouble is truncated))
+    if kept:
+        assert aside[0].read_bytes()[:4096] == damaged[:4096]
+        assert stat.S_IMODE(aside[0].stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    if kept or trouble is removed:
+        (loud,) = [r for r in caplog.records if r.levelno == logging.CRITICAL][:1]
+        assert "sign in again" in loud.message
     store.close()
+    other.close()
 
 
 def test_it_recovers_when_the_trouble_is_over(store: SQLiteStore) -> None:

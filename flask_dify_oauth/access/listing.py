@@ -1,0 +1,117 @@
+"""Sessions as lists show them, and their end from elsewhere than their own browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+from flask import Request
+
+from ..sessions.store import Listed, Owner, SessionStore
+from ..signals import tell, user_signed_out
+from .devices import Device, device_of
+from .identity import Identity
+
+__all__ = ["Entry", "Note", "end_entry", "end_everybody", "end_everywhere", "entries", "note_of"]
+
+_MOST_AGENT = 200
+#: characters of a store key that name a session; they open nothing
+_ID = 12
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of a sign-in for lists. Nothing in it is secret."""
+
+    agent: str = ""
+    address: str = ""
+    #: epoch seconds
+    began_at: int = 0
+    email: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A living session in a list."""
+
+    key: bytes
+    owner: Owner
+    note: Note
+    #: epoch seconds, to the minute
+    used_at: float
+    ends_at: float
+
+    @property
+    def id(self) -> str:
+        """Names the session to people."""
+        return self.key.hex()[:_ID]
+
+    @property
+    def device(self) -> Device:
+        return device_of(self.note.agent)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Note)
+
+
+def note_of(request: Request, identity: Identity) -> bytes:
+    """The note of a sign-in, as the store keeps it."""
+    agent = request.headers.get("User-Agent", "")[:_MOST_AGENT]
+    address = request.remote_addr or ""
+    return _encoder.encode(Note(agent, address, int(time.time()), identity.email))
+
+
+def _read_note(raw: bytes) -> Note:
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return Note()
+
+
+def _entry(listed: Listed, idle: float) -> Entry:
+    note = _read_note(listed.note)
+    used_at = max(listed.idle_until - idle, float(note.began_at))
+    return Entry(listed.key, listed.owner, note, used_at, listed.ends_at)
+
+
+def entries(
+    store: SessionStore, idle: float, *, issuer: str | None = None, subject: str | None = None
+) -> Iterator[Entry]:
+    """The living sessions of a person, newest first; without one, of everybody in no order.
+
+    :param idle: the idle lifetime, in seconds.
+    """
+    found = store.everyone() if issuer is None else store.find(issuer, subject)
+    return (_entry(listed, idle) for listed in found)
+
+
+def end_entry(store: SessionStore, entry: Entry, reason: str) -> None:
+    """End one session."""
+    store.delete(entry.key)
+    _tell_of(entry.owner, reason)
+
+
+def end_everywhere(
+    store: SessionStore, issuer: str, subject: str, reason: str, *, keep: bytes | None = None
+) -> int:
+    """End all sessions of a person, but the one of the key ``keep``; how many they were."""
+    count = store.delete_found(issuer, subject, keep=keep)
+    if count:
+        _tell_of(Owner(issuer, subject), reason)
+    return count
+
+
+def end_everybody(store: SessionStore, reason: str) -> int:
+    """End every session; how many they were. Whoever listens hears of each person once."""
+    owners: set[tuple[str, str]] = set()
+    if user_signed_out.receivers:
+        owners = {(found.owner.issuer, found.owner.subject) for found in store.everyone()}
+    count = store.delete_everyone()
+    for issuer, subject in owners:
+        _tell_of(Owner(issuer, subject), reason)
+    return count
+
+
+def _tell_of(owner: Owner, reason: str) -> None:
+    identity = Identity(issuer=owner.issuer, subject=owner.subject)
+    tell(user_signed_out, identity=identity, reason=reason)

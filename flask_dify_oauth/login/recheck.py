@@ -1,0 +1,67 @@
+"""Asks the provider now and then whether a signed-in person is still welcome, by a refresh."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from flask import Response
+
+from ..access.identity import Identity, current_identity
+from ..errors import NotSignedIn, ProviderRefused, ProviderUnavailable, ProviderUnusable
+from ..sessions.session import Session
+from .failures import answer_failure
+from .tokens import Tokens, current_session
+
+__all__ = ["Recheck"]
+
+_logger = logging.getLogger("flask_dify_oauth")
+#: where the time of the last check stands in ``flask.session``
+_CHECKED = "_dify_oauth_checked"
+#: Seconds by which clocks of several machines may differ.
+_APART = 60
+
+
+class Recheck:
+    """What guards ask at each request, when re-validation is on.
+
+    One request checks, the others go on with what was true before; from twice the interval on they
+    wait for the result. While the provider does not answer, everybody stays signed in.
+
+    :param every: seconds between two checks of one session.
+    """
+
+    def __init__(self, tokens: Tokens, every: float) -> None:
+        self._tokens = tokens
+        self._every = every
+
+    def __call__(self) -> Response | None:
+        """None lets the request go on; otherwise the person is out, and this is the answer.
+
+        :raises StoreUnavailable: it cannot be said.
+        """
+        identity, session = current_identity(), current_session()
+        age = time.time() - session.get(_CHECKED, identity.signed_in_at or 0)
+        if -_APART <= age < self._every or self._tokens.spared(identity.provider):
+            return None
+        try:
+            self._check(session, identity, wait=not -_APART <= age < 2 * self._every)
+        except NotSignedIn as error:
+            return answer_failure(error)
+        except (ProviderUnavailable, ProviderUnusable, ProviderRefused) as error:
+            _logger.warning("[%s] session not checked: %s", error.error_id, error.logged)
+        return None
+
+    def _check(self, session: Session, identity: Identity, *, wait: bool) -> None:
+        def done(vault: dict[str, Any]) -> bool:
+            return bool(-_APART <= time.time() - vault.get("renewed_at", 0.0) < self._every)
+
+        held = self._tokens.read(session)
+        # A refresh for a token has told the same.
+        if not done(held.vault):
+            renewed = self._tokens.renew(session, identity, held, done, wait=wait)
+            if renewed is None:
+                return
+            held = renewed
+        session[_CHECKED] = int(held.vault.get("renewed_at", 0.0))

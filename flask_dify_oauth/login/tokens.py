@@ -1,0 +1,265 @@
+"""The signed-in person's tokens, kept fresh: one refresh per session at a time, wherever it runs.
+
+Providers that rotate refresh tokens take a second use of one for theft and end everything
+(RFC 9700, section 4.14.2). So whoever refreshes holds a lock of the store, reads the vault again
+under it, and writes by compare-and-set; and what comes back is stored before it is looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from flask import request
+from flask import session as flask_session
+
+from ..access.identity import Identity, current_identity
+from ..errors import (
+    GrantGone,
+    NotSignedIn,
+    ProviderRefused,
+    ProviderUnavailable,
+    ProviderUnusable,
+    StoreUnavailable,
+    TokenRefused,
+)
+from ..sessions.interface import SessionInterface
+from ..sessions.session import Session
+from ..sessions.vault import open_vault, seal_vault
+from ..settings import Settings
+from ..signals import tell, user_signed_out
+from .address import Addresses
+from .clients import Clients
+from .vaulted import alive, claims_of, fresh, pending_of, renewed, waiting
+
+if TYPE_CHECKING:
+    from ..oidc.client import Client
+
+__all__ = ["Held", "Tokens"]
+
+_logger = logging.getLogger("flask_dify_oauth")
+#: A refresh that is refused so will not succeed later; the person has to sign in again.
+_GONE = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
+_BUSY = {"server_error", "temporarily_unavailable"}
+#: A session younger than this, in seconds, does not sign in again by itself: it would go round.
+_YOUNG = 30
+#: Seconds for which many at once may keep a store too busy to say who is first.
+_CROWD = 1.0
+#: Seconds for which a provider that failed is spared where the answer can wait.
+SPARE = 15.0
+
+
+class Held(NamedTuple):
+    """A vault as it was read, sealed and open."""
+
+    sealed: bytes
+    vault: dict[str, Any]
+
+    def __repr__(self) -> str:  # without the tokens
+        return f"<{type(self).__name__}>"
+
+
+class Tokens:
+    """Gives out access tokens of the person of this request, refreshed when they run out."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients,
+        addresses: Addresses,
+        sessions: SessionInterface,
+    ) -> None:
+        self._clients = clients
+        self._addresses = addresses
+        self._sessions = sessions
+        self._lock_seconds = settings.refresh_lock
+        #: by provider: when it last failed to answer (monotonic seconds)
+        self._failed: dict[str, float] = {}
+
+    def access_token(self) -> str:
+        """A valid access token of the person of this request.
+
+        :raises NotSignedIn: there is nobody, or the session has just been ended.
+        :raises GrantGone: the provider gives no more tokens; the session has ended.
+        :raises ProviderUnavailable, ProviderUnusable, ProviderRefused: it cannot be had now.
+        """
+        identity, session = current_identity(), current_session()
+        if not identity:
+            raise NotSignedIn("an access token of nobody was asked for", next_url=self._here())
+        held = self.read(session)
+        if not fresh(held.vault, time.time()):
+            held = self._fresher(session, identity, held)
+        return str(held.vault["access_token"])
+
+    def _fresher(self, session: Session, identity: Identity, held: Held) -> Held:
+        usable = alive(held.vault, time.time())
+        if not held.vault.get("refresh_token"):
+            if usable:
+                return held
+            # Nobody said that the person is out: the session stays for all other pages.
+            raise self._grant_gone(identity, "the access token has expired; no refresh token")
+        if usable and self.spared(identity.provider):
+            return held
+        try:
+            renewal = self.renew(session, identity, held, lambda new: fresh(new, time.time()))
+        except (ProviderUnavailable, ProviderUnusable, ProviderRefused) as error:
+            if alive(held.vault, time.time()):
+                _logger.warning("[%s] token not renewed yet: %s", error.error_id, error.logged)
+                return held
+            error.session_stays, error.next_url = True, self._here()
+            raise
+        assert renewal is not None  # it waited
+        return renewal
+
+    def read(self, session: Session) -> Held:
+        """The vault of a session.
+
+        :raises NotSignedIn: the session has ended.
+        """
+        key = self._sessions._get_store_id(session.cookie or "")
+        sealed = self._sessions.store.read_vault(key)
+        if sealed is None or session.cookie is None:
+            raise NotSignedIn("the session has ended meanwhile", next_url=self._here())
+        return Held(sealed, open_vault(session.cookie, sealed))
+
+    def spared(self, provider: str) -> bool:
+        """Whether the provider failed a moment ago, so that whoever can wait does not ask."""
+        return time.monotonic() - self._failed.get(provider, -SPARE) < SPARE
+
+    def renew(
+        self,
+        session: Session,
+        identity: Identity,
+        seen: Held,
+        done: Callable[[dict[str, Any]], bool],
+        *,
+        wait: bool = True,
+    ) -> Held | None:
+        """The vault after a refresh: our own, or that of another request meanwhile.
+
+        :param done: whether a vault is what is wanted, so that nobody needs to be asked.
+        :param wait: whether to wait for another request that is at it; else the answer is None.
+        """
+        provider = identity.provider
+        if not seen.vault.get("refresh_token"):
+            self._gone(session, identity, "there is no refresh token; see DIFY_OAUTH_SCOPES")
+        client = self._clients.get(provider)
+        started = time.monotonic()
+        with self._noting(provider):
+            client.metadata()  # not under the lock, which is as long as one request alone
+        store, name = self._sessions.store, self._sessions.refresh_lock_name(session.cookie or "")
+        pause = 0.02
+        while (token := self._lock(name, started)) is None:
+            if not wait:
+                return None
+            if time.monotonic() - started > self._lock_seconds:
+                raise ProviderUnavailable("another request is renewing the tokens, for too long")
+            time.sleep(pause)
+            pause = min(2 * pause, 0.25)  # a try is a write, and many may be waiting
+            now = self.read(session)
+            if now.sealed != seen.sealed and done(now.vault):
+                return now
+        try:
+            held = self.read(session)
+            if done(held.vault):
+                return held
+            if self._failed.get(provider, started) > started:
+                raise ProviderUnavailable("another request has just asked the provider in vain")
+            with self._noting(provider):
+                if pending_of(held.vault) is not None:
+                    held = self._confirm(client, session, identity, held)
+                    if done(held.vault):
+                        return held
+                return self._refresh(client, session, identity, held)
+        finally:
+            with contextlib.suppress(StoreUnavailable):  # it falls by itself
+                store.unlock(name, token)
+
+    def _lock(self, name: bytes, started: float) -> str | None:
+        """The store's lock, or None; a store that is busy with many who want it counts as held."""
+        try:
+            return self._sessions.store.lock(name, self._lock_seconds)
+        except StoreUnavailable:
+            if time.monotonic() - started > _CROWD:
+                raise
+            return None
+
+    @contextlib.contextmanager
+    def _noting(self, provider: str) -> Iterator[None]:
+        """Remember when the provider fails, and what kind of no it says."""
+        try:
+            yield
+        except ProviderRefused as error:
+            if error.provider_error not in _BUSY:
+                raise
+            self._failed[provider] = time.monotonic()
+            raise ProviderUnavailable(error.detail) from None
+        except (ProviderUnavailable, ProviderUnusable):
+            self._failed[provider] = time.monotonic()
+            raise
+
+    def _refresh(self, client: Client, session: Session, identity: Identity, held: Held) -> Held:
+        """One refresh, under the lock (RFC 6749, section 6)."""
+        received = time.time()
+        try:
+            answer = client.renew(held.vault["refresh_token"])
+        except ProviderRefused as error:
+            if error.provider_error not in _GONE:
+                raise
+            latest = self.read(session)
+            if latest.sealed != held.sealed:  # the lock ran out, and another was faster
+                return latest
+            self._gone(session, identity, error.detail)
+        kept = self._write(session, held, waiting(held.vault, answer, received))
+        return self._confirm(client, session, identity, kept) if kept else self.read(session)
+
+    def _confirm(self, client: Client, session: Session, identity: Identity, held: Held) -> Held:
+        """Verify the answer that the vault keeps, then use it (OIDC Core, section 12.2)."""
+        answer = held.vault["pending"]
+        try:
+            if answer["id_token"] is not None:
+                client.verify_renewed(
+                    answer["id_token"],
+                    answer["access_token"],
+                    claims_of(held.vault["id_token"]),
+                    answer["received"],
+                )
+        except TokenRefused as error:
+            # These may be another person's tokens; nothing of this session can be trusted now.
+            self._gone(session, identity, error.detail, reason="token_refused")
+        return self._write(session, held, renewed(held.vault)) or self.read(session)
+
+    def _write(self, session: Session, held: Held, vault: dict[str, Any]) -> Held | None:
+        """Replace the vault; None where another did so before, or the session has ended."""
+        cookie = session.cookie or ""
+        sealed = seal_vault(cookie, vault)
+        key = self._sessions._get_store_id(cookie)
+        written = self._sessions.store.write_vault(key, sealed, held.sealed)
+        return Held(sealed, vault) if written else None
+
+    def _gone(
+        self, session: Session, identity: Identity, detail: str, *, reason: str = "grant_gone"
+    ) -> NoReturn:
+        """End the session, in the store before anything else.
+
+        :raises GrantGone: always.
+        """
+        self._sessions.end(session)
+        tell(user_signed_out, identity=identity, reason=reason)
+        raise self._grant_gone(identity, detail)
+
+    def _grant_gone(self, identity: Identity, detail: str) -> GrantGone:
+        error = GrantGone(detail, next_url=self._here())
+        error.restart = time.time() - (identity.signed_in_at or 0) > _YOUNG
+        return error
+
+    def _here(self) -> str:
+        return self._addresses.way_back(request)
+
+
+def current_session() -> Session:
+    """The session of this request itself, not Flask's stand-in for it."""
+    return flask_session._get_current_object()  # type: ignore[attr-defined,no-any-return]

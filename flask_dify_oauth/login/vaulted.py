@@ -1,0 +1,105 @@
+"""What a session's vault holds of the provider's tokens, and what a refresh makes of it.
+
+Its members: ``access_token``, ``id_token`` (the newest), ``refresh_token``, ``expires_at`` and
+``renewed_at`` (epoch seconds), ``scope``; and ``pending``, an answer to a refresh that is safely
+stored but not verified yet.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..oidc.client import Renewal, TokenSet
+
+__all__ = ["AHEAD", "alive", "claims_of", "fresh", "pending_of", "renewed", "vaulted", "waiting"]
+
+#: Seconds before its end when a token is renewed.
+AHEAD = 30.0
+
+Vault = dict[str, Any]
+
+
+def vaulted(tokens: TokenSet, received: float, scopes: tuple[str, ...]) -> Vault:
+    """The vault of a new session.
+
+    :param scopes: what was asked for; granted as a whole where the provider says nothing
+        (RFC 6749, section 5.1).
+    """
+    return {
+        "access_token": tokens.access_token,
+        "id_token": tokens.id_token,
+        "refresh_token": tokens.refresh_token,
+        "expires_at": tokens.expires_at,
+        "scope": " ".join(scopes) if tokens.scope is None else tokens.scope,
+        "renewed_at": received,
+    }
+
+
+def alive(vault: Mapping[str, Any], now: float) -> bool:
+    """Whether there is an access token that may still be used."""
+    expires_at = vault.get("expires_at")
+    return bool(vault.get("access_token")) and (expires_at is None or expires_at > now)
+
+
+def fresh(vault: Mapping[str, Any], now: float) -> bool:
+    """Whether the access token is good for a while.
+
+    Tokens that live shorter than a minute are used for half of their life.
+    """
+    expires_at = vault.get("expires_at")
+    if expires_at is None:
+        return alive(vault, now)
+    life = expires_at - vault.get("renewed_at", 0.0)
+    return alive(vault, now + min(AHEAD, life / 2))
+
+
+def waiting(vault: Mapping[str, Any], answer: Renewal, received: float) -> Vault:
+    """The vault with an answer whose ID token is still to be verified.
+
+    Its refresh token counts at once: the one before may be spent (RFC 9700, section 4.14.2).
+    """
+    pending = {**asdict(answer), "received": received}
+    return {
+        **vault,
+        "refresh_token": answer.refresh_token or vault["refresh_token"],
+        "pending": pending,
+    }
+
+
+def pending_of(vault: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The answer that :func:`waiting` kept, if there is one."""
+    pending: Mapping[str, Any] | None = vault.get("pending")
+    return pending
+
+
+def renewed(vault: Mapping[str, Any]) -> Vault:
+    """The vault with the verified answer in place of what it replaces.
+
+    The scope only ever becomes narrower (RFC 6749, section 6).
+    """
+    answer = vault["pending"]
+    result = {name: value for name, value in vault.items() if name != "pending"}
+    result["access_token"] = answer["access_token"]
+    result["expires_at"] = answer["expires_at"]
+    result["renewed_at"] = answer["received"]
+    if answer["id_token"] is not None:
+        result["id_token"] = answer["id_token"]
+    if answer["scope"] is not None:
+        granted = set((vault.get("scope") or "").split())
+        result["scope"] = " ".join(word for word in answer["scope"].split() if word in granted)
+    return result
+
+
+def claims_of(id_token: str) -> dict[str, Any]:
+    """The claims of an ID token that was verified when it came; nothing for what is none."""
+    try:
+        payload = id_token.split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, IndexError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -1,0 +1,165 @@
+"""Lists of sessions in Redis: by person, by session at the provider, all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from ..errors import StoreUnavailable
+from . import redis_scripts as lua
+from .near import NearCache
+from .redis_client import RedisClient
+from .redis_values import owner_from
+from .store import Listed, Owner
+
+__all__ = ["RedisLists"]
+
+#: how often a list is gone through again because sessions came to it meanwhile
+_ROUNDS = 5
+
+
+class RedisLists:
+    """The half of the Redis store that finds sessions and ends what it found."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+        self.near: NearCache | None = None
+        prefix = client.address.prefix.encode()
+        self._prefixes = (prefix + b"s:{", prefix + b"v:{", prefix + b"o:{")
+        self._by_subject, self._by_sid = prefix + b"p:", prefix + b"i:"
+
+    def _session(self, key: bytes) -> bytes:
+        """The server's key of a session."""
+        return b"%s%s}" % (self._prefixes[0], key.hex().encode())
+
+    def _keys(self, key: bytes) -> list[bytes]:
+        """Session, vault and owner, in one slot."""
+        tail = key.hex().encode() + b"}"
+        return [prefix + tail for prefix in self._prefixes]
+
+    def _evict(self, *keys: bytes | None) -> None:
+        if self.near is not None:
+            for key in keys:
+                if key is not None:
+                    self.near.evict(self._session(key))
+
+    def find(self, issuer: str, subject: str | None = None, sid: str | None = None) -> list[Listed]:
+        index, members = self._members(issuer, subject, sid)
+        found = list(self._look_up(members))
+        # Only where a session and its place in the list are made in one step is a place without a
+        # session sure to be a leftover.
+        if not self._client.clustered:
+            dead = set(members) - {listed.key for listed in found}
+            if dead:
+                with contextlib.suppress(StoreUnavailable):
+                    self._client.command("ZREM", index, *dead)
+        mine = [listed for listed in found if subject in (None, listed.owner.subject)]
+        return sorted(mine, key=lambda listed: -listed.ends_at)
+
+    def everyone(self) -> Iterator[Listed]:
+        for page in self._pages():
+            yield from self._look_up(page)
+
+    def delete_found(
+        self,
+        issuer: str,
+        subject: str | None = None,
+        sid: str | None = None,
+        *,
+        keep: bytes | None = None,
+    ) -> int:
+        total = 0
+        for _ in range(_ROUNDS):
+            if subject is not None and sid is not None:
+                members = [listed.key for listed in self.find(issuer, subject, sid)]
+            else:
+                # Not only those that can be shown: what is in doubt ends as well.
+                _, members = self._members(issuer, subject, sid)
+            gone = self._delete_all(member for member in members if member != keep)
+            total += gone
+            if not gone:
+                break
+        return total
+
+    def delete_everyone(self) -> int:
+        total = 0
+        for _ in range(_ROUNDS):
+            gone = sum(map(self._delete_all, self._pages()))
+            total += gone
+            if not gone:
+                break
+        return total
+
+    def _pages(self) -> Iterator[list[bytes]]:
+        """The keys of all sessions."""
+        prefix = self._prefixes[0]
+        for page in self._client.keys(prefix):
+            yield [bytes.fromhex(key[len(prefix) : -1].decode()) for key in set(page)]
+
+    def _indexes(self, owner: Owner | None) -> list[bytes]:
+        """The indexes in which an owner's sessions stand."""
+        if owner is None:
+            return []
+        found = [_index(self._by_subject, owner.issuer, owner.subject)]
+        if owner.sid is not None:
+            found.append(_index(self._by_sid, owner.issuer, owner.sid))
+        return found
+
+    def _members(
+        self, issuer: str, subject: str | None, sid: str | None
+    ) -> tuple[bytes, list[bytes]]:
+        """An index and what stands in it, living or not."""
+        if sid is not None:
+            index = _index(self._by_sid, issuer, sid)
+        elif subject is not None:
+            index = _index(self._by_subject, issuer, subject)
+        else:
+            raise ValueError("name a subject, a sid or both")
+        return index, list(self._client.command("ZRANGE", index, 0, -1))
+
+    def _look_up(self, members: list[bytes]) -> Iterator[Listed]:
+        """Those that live and have an owner."""
+        now = time.time()
+        commands: list[tuple[object, ...]] = []
+        for member in members:
+            session, _, whose = self._keys(member)
+            commands += [("PTTL", session), ("GETRANGE", session, 0, 12), ("GET", whose)]
+        answers = self._client.batch(commands)
+        for number, member in enumerate(members):
+            left, ends, whose = answers[3 * number : 3 * number + 3]
+            owner, note = owner_from(whose)
+            if owner is None or not ends or left <= 0 or int(ends) / 1000 <= now:
+                continue
+            ends_at = int(ends) / 1000
+            yield Listed(member, owner, note, min(now + left / 1000, ends_at), ends_at)
+
+    def _delete_all(self, members: Iterable[bytes]) -> int:
+        """How many of them were living sessions."""
+        members = list(members)
+        answers = self._client.batch(
+            (("EVAL", lua.DELETE.text, 3, *self._keys(member)) for member in members),
+            durable=True,
+        )
+        self._evict(*members)
+        gone = {
+            member: bytes(whose)
+            for member, (_, whose) in zip(members, answers, strict=True)
+            if whose
+        }
+        self._unlist(gone)
+        return sum(number for number, _ in answers)
+
+    def _unlist(self, gone: Mapping[bytes, bytes]) -> None:
+        """Take ended sessions out of their indexes; a place left there means nothing."""
+        places: dict[bytes, list[bytes]] = {}
+        for member, whose in gone.items():
+            for index in self._indexes(owner_from(whose)[0]):
+                places.setdefault(index, []).append(member)
+        with contextlib.suppress(StoreUnavailable):
+            self._client.batch(("ZREM", index, *listed) for index, listed in places.items())
+
+
+def _index(prefix: bytes, issuer: str, name: str) -> bytes:
+    return prefix + hashlib.sha256(f"{issuer}\0{name}".encode()).hexdigest().encode()

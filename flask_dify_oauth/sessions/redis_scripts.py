@@ -1,0 +1,160 @@
+"""What the Redis store does in one step on the server, in Lua.
+
+A session is three keys in one slot: the session itself (``s``: 13 digits with the epoch
+milliseconds of its absolute end, 8 bytes that change with every change, the record), its vault
+(``v``) and whose it is (``o``). All three live as long as the session may idle. An index is a
+sorted set of session keys by their absolute end.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+__all__ = ["HEADER", "Script"]
+
+#: bytes before the record: the end, then the stamp
+HEADER = 21
+
+
+class Script:
+    """A script and the name that servers know it by."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+_LASTS = """
+local function lasts(head, idle, now)
+  return math.min(tonumber(idle), tonumber(string.sub(head, 1, 13)) - tonumber(now))
+end
+"""
+_LIST = """
+local function list(index, member, ends, now)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+  redis.call('ZADD', index, ends, member)
+  if redis.call('PTTL', index) < ends - now then redis.call('PEXPIRE', index, ends - now) end
+end
+"""
+
+#: s | idle, slide, now -> value and milliseconds to live. Prolongs all three keys when they have
+#: idled for ``slide``, so that most reads write nothing and invalidate no cache. The other two
+#: are told apart by one letter and so need not be sent with every request.
+READ = Script(
+    _LASTS
+    + """
+local value = redis.call('GET', KEYS[1])
+if not value then return false end
+local want, left = lasts(value, ARGV[1], ARGV[3]), redis.call('PTTL', KEYS[1])
+if left < want - tonumber(ARGV[2]) then
+  for _, kind in ipairs({'s', 'v', 'o'}) do
+    local name = string.gsub(KEYS[1], 's(:{%x+})$', kind .. '%1')
+    redis.call('PEXPIRE', name, want)
+  end
+  left = want
+end
+return {value, left}
+"""
+)
+#: s v o | idle, now. Prolongs.
+TOUCH = Script(
+    _LASTS
+    + """
+local head = redis.call('GETRANGE', KEYS[1], 0, 12)
+if head ~= '' then
+  local want = lasts(head, ARGV[1], ARGV[2])
+  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], want) end
+end
+"""
+)
+#: s v o, then n keys to delete, then indexes | value, milliseconds to live, vault, owner, member,
+#: end, now, n -> 1, or 0 where another session has the key; and whose the deleted one was
+CREATE = Script(
+    _LIST
+    + """
+local there, n, gone = redis.call('GET', KEYS[1]), tonumber(ARGV[8]), false
+if there then return {there == ARGV[1] and 1 or 0, false} end
+if n > 0 then
+  gone = redis.call('GET', KEYS[6])
+  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[2]) end
+for i = 4 + n, #KEYS do list(KEYS[i], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])) end
+return {1, gone}
+"""
+)
+#: index | member, end, now
+LIST = Script(_LIST + "list(KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))")
+#: s v o | stamp, new value, idle, now -> 1, 0 where the session has ended, or the value that is
+#: there instead of the one with that stamp
+UPDATE = Script(
+    _LASTS
+    + """
+local head = redis.call('GETRANGE', KEYS[1], 0, 20)
+if head == '' then return 0 end
+if string.sub(head, 14) ~= ARGV[1] then
+  local there = redis.call('GET', KEYS[1])
+  return there == ARGV[2] and 1 or there
+end
+local want = lasts(head, ARGV[3], ARGV[4])
+if want <= 0 then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', want)
+redis.call('PEXPIRE', KEYS[2], want)
+redis.call('PEXPIRE', KEYS[3], want)
+return 1
+"""
+)
+#: s v o -> how many sessions ended, and whose it was
+DELETE = Script(
+    """
+local owner, gone = redis.call('GET', KEYS[3]), redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[2], KEYS[3])
+return {gone, owner}
+"""
+)
+#: s v o -> everything of a session
+PEEK = Script(
+    """
+local value = redis.call('GET', KEYS[1])
+if not value then return false end
+return {value, redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3])}
+"""
+)
+#: s v o | stamp, vault or nothing -> 1 when it was as said and is deleted, 0 when it has ended,
+#: 2 when it has changed
+DELETE_IF = Script(
+    """
+local head = redis.call('GETRANGE', KEYS[1], 0, 20)
+if head == '' then return 0 end
+local vault = redis.call('GET', KEYS[2]) or ''
+if string.sub(head, 14) ~= ARGV[1] or vault ~= ARGV[2] then return 2 end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+return 1
+"""
+)
+#: s v | now -> vault
+READ_VAULT = Script(
+    """
+local ends = redis.call('GETRANGE', KEYS[1], 0, 12)
+if ends == '' or tonumber(ends) <= tonumber(ARGV[1]) then return false end
+return redis.call('GET', KEYS[2])
+"""
+)
+#: s v | new vault, the one that is there or nothing, now -> 1 or 0
+WRITE_VAULT = Script(
+    """
+local ends, left = redis.call('GETRANGE', KEYS[1], 0, 12), redis.call('PTTL', KEYS[1])
+if ends == '' or left <= 0 or tonumber(ends) <= tonumber(ARGV[3]) then return 0 end
+local there = redis.call('GET', KEYS[2]) or ''
+if there == ARGV[1] then return 1 end
+if there ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', left)
+return 1
+"""
+)
+#: lock | token
+UNLOCK = Script(
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+)

@@ -1,0 +1,338 @@
+"""What every store promises, shown on every store; ``other`` is the store in another process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flask_dify_oauth.errors import StoreUnavailable
+from flask_dify_oauth.sessions.store import Listed, Owner, Stored
+from tests.redis.conftest import KINDS
+
+ALICE, BOB = Owner("https://id.example.com", "alice", "s1"), Owner("https://id.example.com", "bob")
+
+
+def key() -> bytes:
+    return os.urandom(32)
+
+
+def lasting(record: bytes = b"r", idle: float = 100, end: float = 1000) -> Stored:
+    now = time.time()
+    return Stored(record, now + idle, now + end)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(make_store: Callable[..., Any], kind: str) -> Any:
+    return make_store(kind)
+
+
+@pytest.fixture
+def other(make_store: Callable[..., Any], kind: str) -> Any:
+    return make_store(kind)
+
+
+def in_threads(number: int, job: Callable[[int], object]) -> list[Any]:
+    barrier, results = threading.Barrier(number), []
+
+    def run(which: int) -> None:
+        barrier.wait(5)
+        try:
+            results.append(job(which))
+        except Exception as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=run, args=(which,)) for which in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_what_is_created_is_read_until_it_is_deleted(store: Any, other: Any) -> None:
+    k, session = key(), lasting(b"\x00record\xff\r\n")
+    store.create(k, session, b"\x00vault")
+    for _ in range(3):
+        for mine in (store, other):
+            found = mine.read(k)
+            assert found.record == session.record
+            assert found.ends_at == pytest.approx(session.ends_at, abs=0.01)
+            assert found.idle_until <= found.ends_at
+            assert mine.read_vault(k) == b"\x00vault"
+    other.delete(k)
+    for mine in (store, other):
+        assert mine.read(k) is None
+        assert mine.read_vault(k) is None
+        mine.delete(k)
+
+
+def test_a_key_that_is_there_is_not_taken_over(store: Any, other: Any) -> None:
+    k = key()
+    store.create(k, lasting(b"first"), None)
+    with pytest.raises(StoreUnavailable):
+        other.create(k, lasting(b"second"), None)
+    assert store.read(k).record == b"first"
+
+
+def test_replacing(store: Any, other: Any) -> None:
+    a, b = key(), key()
+    store.create(a, lasting(b"old"), b"va", owner=ALICE)
+    assert other.read(a)
+    store.create(b, lasting(b"new"), b"vb", replaces=a, owner=ALICE)
+    for mine in (store, other):
+        assert mine.read(a) is None
+        assert mine.read_vault(a) is None
+        assert mine.read(b).record == b"new"
+        assert [f.key for f in mine.find(ALICE.issuer, "alice")] == [b]
+
+
+@pytest.mark.parametrize("owner", [ALICE, BOB, None])
+def test_moving(store: Any, other: Any, owner: Owner | None) -> None:
+    a, b, c = key(), key(), key()
+    store.create(a, lasting(b"r"), b"va", owner=owner, note=b"n")
+    assert other.read(a)
+    assert store.move(a, b, b"vb", expected=b"va") is True
+    assert store.move(b, c, b"vc", expected=b"changed meanwhile") is False
+    for mine in (store, other):
+        assert mine.read(a) is None
+        assert mine.read_vault(a) is None
+        assert mine.read(b).record == b"r"
+        assert mine.read_vault(b) == b"vb"
+        assert mine.read(c) is None
+        if owner:
+            (listed,) = mine.find(owner.issuer, owner.subject)
+            assert (listed.key, listed.owner, listed.note) == (b, owner, b"n")
+    assert other.move(b, c, None) is True
+    assert store.read_vault(c) is None
+    store.delete(c)
+    assert other.move(c, a, b"v") is False
+    assert store.read(a) is None
+    if owner:
+        assert store.find(owner.issuer, owner.subject) == []
+
+
+def test_what_is_not_there_is_never_made(store: Any, other: Any) -> None:
+    k, far = key(), time.time() + 500
+    for dead in ("never", "deleted"):
+        if dead == "deleted":
+            store.create(k, lasting(b"r"), b"v", owner=ALICE)
+        seen = other.read(k)
+        store.delete(k)
+        assert other.update(k, lambda old: old + b"+", far) is None
+        assert other.update(k, lambda old: old + b"+", far, seen) is None
+        other.touch(k, far)
+        assert other.move(k, key(), b"v") is False
+        assert other.write_vault(k, b"w", b"v") is False
+        assert other.write_vault(k, b"w", None) is False
+        for mine in (store, other):
+            assert mine.read(k) is None
+            assert mine.read_vault(k) is None
+            assert list(mine.everyone()) == []
+
+
+@pytest.mark.parametrize("how", ["idle", "absolute"])
+def test_an_ended_session_is_dead_for_every_method(
+    store: Any, other: Any, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    k, far = key(), time.time() + 500
+    ends = lasting(idle=0.3, end=900) if how == "idle" else lasting(idle=0.3, end=0.3)
+    store.create(k, ends, b"v", owner=ALICE)
+    if how == "idle":
+        time.sleep(0.4)
+    else:  # by the client's clock, whatever the server thinks
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 0.4)
+    for mine in (store, other):
+        assert mine.read(k) is None
+        assert mine.read_vault(k) is None
+        assert mine.update(k, lambda old: b"x", far) is None
+        mine.touch(k, far)
+        assert mine.move(k, key(), b"v") is False
+        assert mine.write_vault(k, b"w", b"v") is False
+        assert mine.find(ALICE.issuer, "alice") == []
+        assert list(mine.everyone()) == []
+        assert mine.read(k) is None
+
+
+def test_changes_are_seen_by_all_and_none_is_lost(store: Any, other: Any) -> None:
+    k, far = key(), time.time() + 500
+    store.create(k, lasting(b""), b"v")
+    seen = other.read(k)
+    changed = store.update(k, lambda old: old + b"a", far)
+    assert changed.record == b"a"
+    # what the other saw is old by now; its change is made to what is there
+    assert other.update(k, lambda old: old + b"b", far, seen).record == b"ab"
+    assert store.read(k).record == other.read(k).record == b"ab"
+    jobs = [lambda old, n=n: old + b"%d" % n for n in range(8)]
+    results = in_threads(8, lambda n: (store, other)[n % 2].update(k, jobs[n], far))
+    assert all(isinstance(result, Stored) for result in results), results
+    for mine in (store, other):
+        assert sorted(mine.read(k).record) == sorted(b"ab01234567")
+        assert mine.read_vault(k) == b"v"
+
+
+def test_a_change_that_fails_changes_nothing(store: Any) -> None:
+    k = key()
+    store.create(k, lasting(b"before"), None)
+
+    def fail(old: bytes) -> bytes:
+        raise TypeError("no record")
+
+    for seen in (None, store.read(k)):
+        with pytest.raises(TypeError):
+            store.update(k, fail, time.time() + 500, seen)
+    assert store.read(k).record == b"before"
+
+
+def test_lifetimes_stop_at_the_absolute_end(store: Any, other: Any) -> None:
+    k = key()
+    session = lasting(idle=50, end=60)
+    store.create(k, session, None)
+    for act in (
+        lambda: store.update(k, lambda old: old + b"+", time.time() + 500),
+        lambda: store.touch(k, time.time() + 500),
+    ):
+        act()
+        for mine in (store, other):
+            assert mine.read(k).idle_until <= session.ends_at + 0.01
+            assert mine.read(k).ends_at == pytest.approx(session.ends_at, abs=0.01)
+
+
+def test_the_vault_changes_by_comparison(store: Any, other: Any) -> None:
+    k, bare = key(), key()
+    store.create(k, lasting(), b"one")
+    store.create(bare, lasting(), None)
+    assert other.write_vault(k, b"two", b"zero") is False
+    assert other.write_vault(k, b"two", None) is False
+    assert other.write_vault(k, b"two", b"one") is True
+    assert store.write_vault(k, b"three", b"one") is False
+    assert store.read_vault(k) == other.read_vault(k) == b"two"
+    assert store.write_vault(bare, b"x", b"y") is False
+    assert store.write_vault(bare, b"x", None) is True
+    results = in_threads(6, lambda n: (store, other)[n % 2].write_vault(k, b"w%d" % n, b"two"))
+    assert sorted(map(str, results)) == ["False"] * 5 + ["True"]
+
+
+def keys_of(found: Any) -> set[bytes]:
+    return {listed.key for listed in found}
+
+
+def test_lists_by_person_and_by_their_session(store: Any, other: Any) -> None:
+    one, two, bobs, strange, nobodys = (key() for _ in range(5))
+    store.create(one, lasting(end=1000), b"v", owner=ALICE, note=b"laptop")
+    store.create(two, lasting(end=1001), b"v", owner=ALICE._replace(sid="s2"), note=b"phone")
+    store.create(bobs, lasting(), b"v", owner=BOB)
+    store.create(strange, lasting(), b"v", owner=ALICE._replace(issuer="https://other.example"))
+    store.create(nobodys, lasting(), None)
+    for mine in (store, other):
+        found = mine.find(ALICE.issuer, "alice")
+        assert [(f.key, f.note) for f in found] == [(two, b"phone"), (one, b"laptop")]
+        assert isinstance(found[1], Listed)
+        assert found[1].owner == ALICE
+        assert found[1].idle_until <= found[1].ends_at
+        assert keys_of(mine.find(ALICE.issuer, sid="s1")) == {one}
+        assert keys_of(mine.find(ALICE.issuer, "alice", "s2")) == {two}
+        assert mine.find(ALICE.issuer, "bob", "s2") == []
+        assert mine.find(ALICE.issuer, "ALICE") == mine.find("", "alice") == []
+        assert keys_of(mine.everyone()) == {one, two, bobs, strange}
+        with pytest.raises(ValueError, match="sid"):
+            mine.find(ALICE.issuer)
+        with pytest.raises(ValueError, match="sid"):
+            mine.delete_found(ALICE.issuer)
+        assert all(mine.read(k) for k in (one, two, bobs, strange, nobodys))
+    assert other.delete_found(ALICE.issuer, "bob", "s1") == 0
+    assert other.delete_found(ALICE.issuer, "alice", keep=two) == 1
+    assert [bool(store.read(k)) for k in (one, two, bobs, strange, nobodys)] == [False] + [True] * 4
+    assert store.read_vault(one) is None
+    assert other.delete_found(ALICE.issuer, sid="s2") == 1
+    assert store.find(ALICE.issuer, "alice") == []
+    assert other.delete_found(ALICE.issuer, "alice") == 0
+    assert other.delete_everyone() == 3
+    assert [store.read(k) for k in (bobs, strange, nobodys)] == [None] * 3
+    assert list(store.everyone()) == []
+
+
+def test_ten_thousand_sessions_of_one_person(store: Any, other: Any, kind: str) -> None:
+    number = 10_000 if kind in ("sqlite", "single") else 1_200
+    keys = [key() for _ in range(number)]
+
+    def sign_in(part: int) -> None:
+        for k in keys[part::4]:
+            for attempt in range(20):
+                try:
+                    store.create(k, lasting(), b"v", owner=ALICE)
+                    break
+                except StoreUnavailable:
+                    assert attempt < 19
+
+    if kind == "sqlite":  # each durable: one by one they take a minute
+        with store._writing(durable=False) as connection:
+            connection.executemany(
+                "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(k, *lasting()[:3], *ALICE, b"") for k in keys],
+            )
+    else:
+        assert in_threads(4, sign_in) == [None] * 4
+    assert other.read(keys[5])
+    started = time.monotonic()
+    assert len(other.find(ALICE.issuer, "alice")) == number
+    assert len(keys_of(other.everyone())) == number
+    store.create(key(), lasting(), b"v", owner=ALICE)  # and signing in is as quick as ever
+    assert store.delete_found(ALICE.issuer, "alice", keep=keys[7]) == number
+    assert time.monotonic() - started < 20
+    assert keys_of(other.find(ALICE.issuer, "alice")) == {keys[7]}
+    assert [bool(other.read(k)) for k in keys[:10]] == [n == 7 for n in range(10)]
+
+
+def test_a_name_is_taken_once_until_its_time(store: Any, other: Any) -> None:
+    name, now = key(), time.time()
+    assert store.take(name, now + 100) is True
+    assert other.take(name, now + 900) is False
+    short = key()
+    assert store.take(short, time.time() + 0.2) is True
+    time.sleep(0.3)
+    assert other.take(short, time.time() + 100) is True
+    contested = key()
+    results = in_threads(8, lambda n: (store, other)[n % 2].take(contested, now + 100))
+    assert sorted(map(str, results)) == ["False"] * 7 + ["True"]
+
+
+def test_a_lock_has_one_holder_and_falls_by_itself(store: Any, other: Any) -> None:
+    name, another = key(), key()
+    token = store.lock(name, 60)
+    assert isinstance(token, str)
+    assert other.lock(name, 60) is store.lock(name, 60) is None
+    assert other.lock(another, 60)
+    other.unlock(name, "not the token")
+    assert other.lock(name, 60) is None
+    other.unlock(name, token)
+    short = other.lock(name, 0.2)
+    assert short
+    time.sleep(0.3)
+    taken = store.lock(name, 60)
+    assert taken
+    other.unlock(name, short)  # too late: it is another's
+    assert other.lock(name, 60) is None
+    contested = key()
+    results = in_threads(8, lambda n: (store, other)[n % 2].lock(contested, 60))
+    assert sum(result is not None for result in results) == 1
+
+
+def test_a_session_nobody_uses_leaves_nothing_behind(store: Any, kind: str, single: Any) -> None:
+    if kind not in ("single", "uncached"):
+        pytest.skip("looks into one server")
+    k = key()
+    store.create(k, lasting(idle=0.2, end=0.4), b"v", owner=ALICE)
+    time.sleep(0.6)
+    prefix = store._client.address.prefix
+    assert list(single.client.scan_iter(match=f"{prefix}*")) == []

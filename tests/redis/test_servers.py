@@ -1,0 +1,162 @@
+"""Ways to reach a server: TLS, users and passwords, a Unix socket; and what is said when not."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from flask import Flask
+
+from flask_dify_oauth import ConfigurationError
+from flask_dify_oauth.errors import StoreUnavailable
+from flask_dify_oauth.sessions.store import Owner
+from tests.redis import servers
+from tests.redis.conftest import open_store
+from tests.redis.test_contract import key, lasting
+from tests.redis.test_near import warm
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(secret.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(secret, hashes.SHA256())
+    )
+    public, private = folder / "cert.pem", folder / "key.pem"
+    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return public, private
+
+
+def works(store: Any, *, near: bool = True) -> None:
+    k = key()
+    store.create(k, lasting(b"r"), b"v", owner=Owner("i", "s"))
+    assert store.read(k).record == b"r"
+    if near:
+        servers.until(lambda: warm(store, k))
+    assert len(store.find("i", "s")) == 1
+    store.delete(k)
+    assert store.read(k) is None
+    store.close()
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    public, private = make_certificate(tmp_path)
+    plain, port = servers.free_ports(2)
+    options = ["--tls-port", str(port), "--tls-cert-file", str(public)]
+    options += ["--tls-key-file", str(private), "--tls-ca-cert-file", str(public)]
+    with servers.single(tmp_path, *options, port=plain):
+        good = f"rediss://127.0.0.1:{port}"
+        works(open_store(good, ca=str(public), cert=str(public), key=str(private)))
+        for options_of_url in ({}, {"ca": str(public)}):  # believes nobody; shows no certificate
+            store = open_store(good, **options_of_url)
+            with pytest.raises(StoreUnavailable):
+                store.read(key())
+            store.close()
+        store = open_store(f"redis://127.0.0.1:{port}")  # speaks no TLS
+        with pytest.raises(StoreUnavailable):
+            store.read(key())
+        store.close()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[servers.Server]:
+    """A server on which one user may do what the store needs, and no more."""
+    with servers.single(tmp_path) as server:
+        server.client.acl_setuser(
+            "app", enabled=True, passwords=["+p@ss/word"], keys=["mine:*"],
+            commands=[
+                "+evalsha", "+eval", "+get", "+set", "+del", "+pttl", "+pexpire", "+getrange",
+                "+zadd", "+zrange", "+zrem", "+zremrangebyscore", "+scan",
+                "+client|tracking", "+hello", "+ping",
+            ],
+        )  # fmt: skip
+        yield server
+
+
+def test_with_user_and_password(guarded: servers.Server) -> None:
+    url = f"redis://app:p%40ss%2Fword@127.0.0.1:{guarded.port}/0"
+    works(open_store(url, prefix="mine:"))
+    store = open_store(url, prefix="mine:")
+    assert list(store.everyone()) == []
+    assert store.delete_everyone() == 0
+    assert store.take(key(), 9e9)
+    store.unlock(b"x", str(store.lock(b"x", 5)))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "prefix"), [("app:wrong", "mine:"), ("nobody:x", "mine:"), ("app:p%40ss%2Fword", "x:")]
+)
+def test_with_the_wrong_ones(guarded: servers.Server, user: str, prefix: str) -> None:
+    store = open_store(f"redis://{user}@127.0.0.1:{guarded.port}", prefix=prefix)
+    with pytest.raises(StoreUnavailable) as caught:
+        store.read(key())
+    assert "p@ss" not in caught.value.detail
+    store.close()
+
+
+def test_over_a_unix_socket(tmp_path: Path) -> None:
+    with servers.single(tmp_path, "--unixsocket", str(tmp_path / "r.sock")):
+        works(open_store(f"unix://{tmp_path}/r.sock"))
+
+
+def test_a_server_without_room(tmp_path: Path) -> None:
+    with servers.single(tmp_path, "--maxmemory", "3mb") as server:
+        store, k = open_store(server.url), key()
+        store.create(k, lasting(b"r"), None)
+        with contextlib.suppress(StoreUnavailable):
+            for _ in range(100):
+                store.create(key(), lasting(b"x" * 100_000), None)
+        with pytest.raises(StoreUnavailable):
+            store.create(key(), lasting(b"x" * 100_000), None)
+        assert store.read(k).record == b"r"
+        store.delete(k)  # a log-out needs no room
+        assert store.read(k) is None
+        store.close()
+
+
+def test_without_redis_py(build: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError) as caught:
+        build(SESSION_STORE="redis://:secret@127.0.0.1:1")
+    (sentence,) = caught.value.problems
+    assert "pip install 'flask-dify-oauth[redis]'" in sentence
+    assert "secret" not in sentence
+
+
+def test_an_application_starts_while_its_server_is_away(build: Callable[..., Flask]) -> None:
+    port = servers.free_ports(1)[0]
+    for kind in ("redis", "redis+cluster"):
+        app = build(SESSION_STORE=f"{kind}://127.0.0.1:{port}")
+        assert app.test_client().get("/").status_code == 200
