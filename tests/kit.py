@@ -1,4 +1,4 @@
-"""An application under test and a browser for it, over the wire to a provider that really listens."""
+"""An application under test and a browser for it, over the wire to a real provider."""
 
 from __future__ import annotations
 

@@ -150,7 +150,6 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     refusals = ("access_denied", "login_required", "interaction_required", "consent_required")
     known |= dict.fromkeys(refusals, errors.ProviderRefused.status)
     known |= {"temporarily_unavailable": 503, "unknown_provider": 404, "unexpected": 503}
-    known |= {"forbidden": 403, "foreign_request": 403, "not_found": 404}
     assert {code: int(status) for code, status in rows} == known
 
 

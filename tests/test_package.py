@@ -23,7 +23,7 @@ SHIPPED = {
     "flask_dify_oauth.templates": ROOT / "templates",
 }
 PUBLIC = {
-    "ConfigurationError", "DifyOAuth", "DifyOAuthError", "Identity", "SignInRefused",
+    "ConfigurationError", "DifyOAuth", "DifyOAuthError", "Forbidden", "Identity", "SignInRefused",
     "current_user", "login_required",
 }  # fmt: skip
 

@@ -11,7 +11,14 @@ from werkzeug.local import LocalProxy
 
 from ..sessions.session import Session
 
-__all__ = ["IDENTITY_KEY", "Identity", "current_identity", "current_user", "encode_identity"]
+__all__ = [
+    "IDENTITY_KEY",
+    "Identity",
+    "account_of",
+    "current_identity",
+    "current_user",
+    "encode_identity",
+]
 
 #: where the identity stands in ``flask.session``
 IDENTITY_KEY = "_dify_oauth_identity"
@@ -78,6 +85,11 @@ _decoder = msgspec.msgpack.Decoder(Identity)
 def encode_identity(identity: Identity) -> bytes:
     """The identity as it stands in the session."""
     return _encoder.encode(identity)
+
+
+def account_of(identity: Identity) -> str:
+    """What pages call the account."""
+    return identity.email or identity.username or identity.name
 
 
 def current_identity() -> Identity:

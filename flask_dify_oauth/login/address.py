@@ -28,10 +28,7 @@ class Addresses:
 
         :raises InsecureTransport: with the remedy in its detail.
         """
-        try:
-            host = urlsplit(f"//{request.host}").hostname or ""
-        except ValueError:
-            raise InsecureTransport(f"reached as {request.host!r}, which is no host") from None
+        host = _name_of(request.host)
         if self._external is None:
             if not is_loopback_host(host):
                 raise InsecureTransport(
@@ -39,7 +36,7 @@ class Addresses:
                     " address that browsers use (https://…)"
                 )
             told = request.headers.get("X-Forwarded-Host", "")
-            if told and not is_loopback_host(told.split(",")[0].strip().partition(":")[0]):
+            if told and not is_loopback_host(_name_of(told.split(",")[0].strip())):
                 raise InsecureTransport(
                     f"a proxy passes requests for {told!r} on while DIFY_OAUTH_EXTERNAL_URL is not"
                     " set; set it to the address that browsers use (https://…)"
@@ -99,3 +96,11 @@ class Addresses:
         if request.method in ("GET", "HEAD"):
             return self.safe_next(request, page_of(request, self.base_path(request)))
         return self.safe_next(request, request.referrer)
+
+
+def _name_of(host: str) -> str:
+    """A host without its port; an empty text, which is nobody, for what is no host."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

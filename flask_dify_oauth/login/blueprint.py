@@ -133,4 +133,5 @@ def _harden(response: Response) -> Response:
     if request.endpoint == "dify_oauth.static":
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
+    response.vary.add("Cookie")
     return secure_headers(response, loopback=not current_parts().settings.https)

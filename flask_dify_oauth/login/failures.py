@@ -7,7 +7,8 @@ import logging
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-from ..errors import DifyOAuthError, NotSignedIn, SignInRefused, TransactionLost
+from ..access.identity import account_of, current_identity
+from ..errors import DifyOAuthError, Forbidden, NotSignedIn, SignInRefused, TransactionLost
 from ..signals import sign_in_failed, tell
 from .pages import error_response, prefers_json
 from .parts import current_parts
@@ -37,6 +38,10 @@ def answer_any(error: Exception) -> Response | HTTPException:
 def answer_failure(error: DifyOAuthError) -> Response:
     """The answer for an error of ours, and its line in the log."""
     parts = current_parts()
+    if isinstance(error, Forbidden):
+        if not current_identity():
+            return challenge()  # whoever may come in is not known yet
+        error.next_url = error.next_url or parts.addresses.way_back(request)
     level = logging.ERROR if error.status >= 500 else logging.WARNING
     if isinstance(error, NotSignedIn):
         level = logging.DEBUG  # nothing is wrong, and scripts ask often
@@ -50,6 +55,13 @@ def answer_failure(error: DifyOAuthError) -> Response:
     if isinstance(error, SignInRefused):
         switch = route(request, "/login", prompt="select_account", **query)
         return error_response(error, account=error.account, switch_url=switch)
+    if isinstance(error, Forbidden):
+        return error_response(
+            error,
+            account=account_of(current_identity()),
+            switch_url=route(request, "/login", prompt="select_account", **query),
+            fields=parts.sign_out.form_fields(),
+        )
     if isinstance(error, NotSignedIn):
         login = route(request, "/login", **query)
         headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}"'}

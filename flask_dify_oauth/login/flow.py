@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Request, Response, after_this_request
 from flask import session as flask_session
 
-from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
+from ..access.identity import IDENTITY_KEY, Identity, account_of, current_identity, encode_identity
 from ..errors import DifyOAuthError, InvalidRequest, ProviderRefused, SignInRefused, TransactionLost
 from ..sessions.interface import SessionInterface
 from ..signals import tell, user_signed_in
@@ -182,7 +182,7 @@ class SignIn:
         try:
             client.preset.check_claims(claims)
         except SignInRefused as error:
-            error.account = _account(identity)
+            error.account = account_of(identity)
             raise
         return tokens, identity
 
@@ -194,7 +194,7 @@ class SignIn:
         try:
             changed = hook(identity)
         except SignInRefused as error:
-            error.account = error.account or _account(identity)
+            error.account = error.account or account_of(identity)
             raise
         if changed is None:
             return identity
@@ -241,10 +241,6 @@ def _refusal(error: str | None) -> ProviderRefused:
         status=503 if name == "temporarily_unavailable" else None,
         provider_error=name,
     )
-
-
-def _account(identity: Identity) -> str:
-    return identity.email or identity.username or identity.name
 
 
 def _vaulted(tokens: TokenSet) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Request, Response, session
 
-from ..access.identity import Identity, current_identity
+from ..access.identity import Identity, account_of, current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sealing import BrokenSeal, Keyring
 from ..sessions.interface import SessionInterface
@@ -81,7 +81,7 @@ class SignOut:
         return page(
             "logout",
             status=403 if request.method == "POST" else 200,
-            account=_account(identity),
+            account=account_of(identity),
             cancel_url=self._addresses.home(request),
             fields=self.form_fields(),
         )
@@ -144,7 +144,7 @@ class SignOut:
             "signed_out",
             variant=variant,
             provider=self._clients.label(provider),
-            account=_account(identity),
+            account=account_of(identity),
             fields=self.form_fields() if identity else {},
             home_url=self._addresses.home(request),
             login_url=self._addresses.route(request, "/login"),
@@ -170,7 +170,3 @@ class SignOut:
 
     def _attributes(self) -> dict[str, Any]:
         return {"path": "/", "secure": self._https, "httponly": True, "samesite": "Lax"}
-
-
-def _account(identity: Identity) -> str:
-    return identity.email or identity.username or identity.name

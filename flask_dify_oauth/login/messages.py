@@ -153,11 +153,6 @@ MESSAGES: dict[str, Message] = {
         N_("The address names a sign-in service that this application does not use."),
         N_("Choose one from the list."),
     ),
-    "not_found": Message(
-        N_("There is nothing here"),
-        N_("The address may be mistyped, or the page has moved."),
-        N_("Check the address, or begin at the start page."),
-    ),
     "not_signed_in": Message(
         N_("You are not signed in"),
         N_("This page is only for people who have signed in."),
@@ -167,11 +162,6 @@ MESSAGES: dict[str, Message] = {
         N_("This page is not open to you"),
         N_("You are signed in, but your account has no permission to see this page."),
         N_("Use another account if you have one, or ask for access."),
-    ),
-    "foreign_request": Message(
-        N_("Another site asked for this"),
-        N_("The request did not come from this application, so nothing was done."),
-        N_("If it was you who wanted it, do it again from a page of this application."),
     ),
     "unexpected": Message(
         N_("Something went wrong here"),

@@ -10,7 +10,14 @@ import msgspec
 import pytest
 from flask import Flask, abort, request, session
 
-from flask_dify_oauth import DifyOAuth, DifyOAuthError, Identity, SignInRefused, current_user
+from flask_dify_oauth import (
+    DifyOAuth,
+    DifyOAuthError,
+    Forbidden,
+    Identity,
+    SignInRefused,
+    current_user,
+)
 from flask_dify_oauth.demo import DemoProvider
 from tests.kit import Browser
 from tests.login.helpers import TX, cookies, heading, link, next_of, refresh, rows
@@ -219,3 +226,21 @@ def test_every_application_has_hooks_of_its_own(build: Build, op: DemoProvider) 
         browser = Browser(app, op)
         assert browser.sign_in().status_code == status
         browser.close()
+
+
+def test_a_view_may_refuse_a_signed_in_person_with_our_page(browser: Browser, app: Flask) -> None:
+    @app.get("/editors")
+    def editors() -> str:
+        raise Forbidden("no editor")
+
+    answer = browser.open("/editors?x=1")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/login?next=%2Feditors")
+    browser.sign_in()
+    page = browser.open("/editors?x=1")
+    assert page.status_code == 403
+    assert "alice@example.com" in page.text
+    assert "no editor" not in page.text
+    assert "prompt=select_account" in page.text
+    problem = browser.fetch("/editors")
+    assert (problem.status_code, problem.json["error"]) == (403, "forbidden")
