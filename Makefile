@@ -58,4 +58,4 @@ catalogues: $(VENV)/.dev ## compile the translations
 	$(BIN)/pybabel compile --domain dify_oauth --directory flask_dify_oauth/translations
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info
+	rm -rf $(VENV) .venv-bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info
