@@ -14,7 +14,7 @@ from jinja2 import FileSystemBytecodeCache
 
 from tests.kit import make_app
 
-from .behaviour import CLIENT_ID, CLIENT_SECRET
+from .behaviour import CLIENT_SECRET
 from .provider import Provider, listening
 from .scene import LogTrap, Scene
 
@@ -111,7 +111,7 @@ def scene(op: Provider, log: LogTrap, _apps: Apps) -> Iterator[MakeScene]:
     def make(*, fresh: bool = False, **config: Any) -> Scene:
         issuer = config.pop("issuer", op.issuer)
         config.setdefault("CLIENT_SECRET", CLIENT_SECRET)
-        found = Scene(op, _apps.get(issuer, CLIENT_ID, config, fresh=fresh), log)
+        found = Scene(op, _apps.get(issuer, op.client_id, config, fresh=fresh), log)
         made.append(found)
         return found
 

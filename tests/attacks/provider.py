@@ -44,6 +44,7 @@ class Provider:
         self.over.set()  # whoever still waits to answer an earlier test
         self.over = threading.Event()
         self.issuer = self.base
+        self.client_id = CLIENT_ID
         self.behaviour = Behaviour()
         self.asked: list[Asked] = []
         self.grants: dict[str, Grant] = {}
@@ -80,11 +81,11 @@ class Provider:
         assert url.startswith(f"{self.base}/authorize?"), url
         params = asked.params
         assert params["response_type"] == "code"
-        assert params["client_id"] == CLIENT_ID
+        assert params["client_id"] == self.client_id
         assert params["code_challenge_method"] == "S256"
         grant = Grant(
             issuer=self.issuer,
-            client_id=CLIENT_ID,
+            client_id=self.client_id,
             redirect_uri=params["redirect_uri"],
             nonce=params["nonce"],
             state=params["state"],
@@ -139,15 +140,15 @@ class Provider:
         grant.redeemed = True
         return Reply(token_answer(self.behaviour, grant))
 
-    @staticmethod
-    def _knows_client(asked: Asked, params: dict[str, str]) -> bool:
+    def _knows_client(self, asked: Asked, params: dict[str, str]) -> bool:
         """Basic with form-urlencoded parts, or the secret in the body, or none; never two."""
         scheme, _, given = asked.headers.get("Authorization", "").partition(" ")
         if scheme == "Basic":
             name, _, secret = b64decode(given).decode().partition(":")
             once = "client_secret" not in params
-            return once and (unquote_plus(name), unquote_plus(secret)) == (CLIENT_ID, CLIENT_SECRET)
-        return not scheme and params.get("client_id") == CLIENT_ID
+            sent = (unquote_plus(name), unquote_plus(secret))
+            return once and sent == (self.client_id, CLIENT_SECRET)
+        return not scheme and params.get("client_id") == self.client_id
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from .behaviour import CLIENT_ID, GONE, Grant
 from .cases import Case, cases, play
 from .conftest import MakeScene
-from .forge import half_hash
+from .forge import half_hash, jws, key
+from .provider import Provider
 
 #: what no claim of a time may be
 NO_TIMES: dict[str, Any] = {
@@ -236,8 +238,6 @@ def test_id6_replayed_token_of_an_earlier_sign_in(scene: MakeScene) -> None:
     kept: list[str] = []
 
     def replay(header: Any, claims: Any, grant: Grant) -> Any:
-        from .forge import jws, key
-
         kept.append(jws(header, claims, key("rsa:1")))
         return kept[0]
 
@@ -250,16 +250,23 @@ def test_id6_replayed_token_of_an_earlier_sign_in(scene: MakeScene) -> None:
 @pytest.mark.parametrize("name", ["iss", "sub", "aud", "nonce", "exp"])
 def test_a57_a_claim_that_stands_twice(name: str, scene: MakeScene) -> None:
     """ID spoofing by duplicate keys: readers differ in which one they see."""
-    import json
-
-    from .forge import jws, key
 
     def twice(header: Any, claims: Any, grant: Grant) -> str:
         first = json.dumps({name: claims[name]})[1:-1]
-        for text in (f"{{{first}, {json.dumps(claims)[1:]}",):
-            return jws(header, text.encode(), key("rsa:1"))
-        raise AssertionError
+        text = f"{{{first}, {json.dumps(claims)[1:]}"
+        return jws(header, text.encode(), key("rsa:1"))
 
     stage = scene()
     stage.op.be(token=twice)
     stage.assert_refused(stage.sign_in())
+
+
+def test_a83_a_number_is_no_name_of_ours(scene: MakeScene, op: Provider) -> None:
+    """An id of digits: the audience must be that text, not a number that is written alike."""
+    op.client_id = "123456"
+    stage = scene()
+    stage.assert_signed_in(stage.sign_in())
+    stage.browser.open("/logout", method="POST")
+    for audience in ([123456], 123456, ["123456", 123456]):
+        stage.op.be(claims={"aud": audience})
+        stage.assert_refused(stage.sign_in())

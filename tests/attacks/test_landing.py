@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import pytest
+from flask import request
 from werkzeug.wrappers import Response
+
+from flask_dify_oauth import DifyOAuth
 
 from .conftest import MakeScene
 from .scene import Scene
@@ -185,3 +189,38 @@ def test_a8_a12_no_code_or_token_goes_on_and_303_everywhere(scene: MakeScene) ->
         for secret in stage.op.secrets - {next(iter(stage.op.grants.values())).id_token}:
             if "id_token_hint" not in answer.headers["Location"]:
                 assert secret not in answer.headers["Location"]
+
+
+def test_a4_the_applications_own_redirect(scene: MakeScene) -> None:
+    """``login_redirect(next=…)`` with what a careless application passes on."""
+    stage = scene(fresh=True)
+    oauth: DifyOAuth = stage.app.extensions["test.oauth"]
+
+    @stage.app.get("/go")
+    def go() -> Any:
+        return oauth.login_redirect(next=request.args["to"])
+
+    for payload in [*HARD, "/private"]:
+        answer = stage.browser.open("/go", query_string={"to": payload.encode("utf-8", "replace")})
+        assert answer.headers["Location"].startswith(f"{stage.op.base}/authorize?")
+        answer = stage.callback(stage.op.authorize(answer.headers["Location"]))
+        assert stays_here(answer.headers["Location"]), payload
+        if payload == "/private":
+            assert answer.headers["Location"] == "/private"
+        stage.browser.open("/logout", method="POST")
+
+
+@pytest.mark.parametrize(
+    "path", ['/private/"x"', "/private/a,b=c", "/private?%0d%0aX:y", "/private/王"]
+)
+def test_a4_what_scripts_are_told(path: str, scene: MakeScene) -> None:
+    """401 names the way to sign in, in a header that no path breaks out of."""
+    stage = scene()
+    answer = stage.browser.fetch(path)
+    assert answer.status_code == 401
+    told = answer.headers["WWW-Authenticate"]
+    assert re.fullmatch(r'Session realm="sign-in", login="[^"\\\s]+"', told), told
+    login = answer.get_json()["login"]
+    assert login in told
+    assert stays_here(login)
+    assert stays_here(landing(stage, login))

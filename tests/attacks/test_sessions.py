@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -158,11 +158,11 @@ def test_a48_whatever_touches_the_session_is_kept_out_of_caches(how: str, scene:
 
     @stage.app.get("/touch")
     def touch() -> Any:
-        reads = {
+        reads: dict[str, Callable[[], Any]] = {
             "in": lambda: "x" in session, "len": lambda: len(session),
             "get": lambda: session.get("x"), "keys": lambda: list(session.keys()),
             "bool": lambda: bool(session), "iter": lambda: list(iter(session)),
-            "write": lambda: session.update(x=1),
+            "write": lambda: session.setdefault("x", 1),
         }  # fmt: skip
         reads[how]()
         return "ok", {"Cache-Control": "public, max-age=60", "Vary": "Accept-Encoding"}

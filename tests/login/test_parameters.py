@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from string import ascii_letters
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -70,9 +70,10 @@ def test_parameters_stand_once(browser: Browser, name: str) -> None:
 def test_long_parameters_do_not_overflow_the_cookie(browser: Browser) -> None:
     """Browsers drop a cookie of more than 4096 bytes, and with it the sign-in."""
     letters = random.Random(0)
-    words = ["".join(letters.choices(ascii_letters, k=190)) for _ in range(20)]
-    page = "/private/" + "".join(words[:9])
-    query = {"acr_values": " ".join(words[10:]), "login_hint": words[9], "next": page}
+    words = ["".join(letters.choices(ascii_letters + digits, k=195)) for _ in range(20)]
+    hint = "".join(chr(letters.randrange(0x4E00, 0x9FA0)) for _ in range(320))
+    page = "/private/" + "".join(words[:10])
+    query = {"acr_values": " ".join(words[10:]), "login_hint": hint, "next": page}
     url = browser.open("/login", query_string=query).headers["Location"]
     ((name, value),) = cookies(browser.client, TX).items()
     assert len(name) + len(value) < 4000

@@ -217,6 +217,15 @@ def test_entra_tenants(tid: Any, iss: str, error: type[Exception] | None) -> Non
             COMMON.verify(client, tid=tid, iss=iss)
 
 
+def test_entra_issuer_and_tenant_agree_whatever_the_keys_say() -> None:
+    sample = Sample(COMMON.issuer, COMMON.metadata, COMMON.claims, "entra", {"TENANTS": "*"})
+    client = sample.client()
+    assert sample.verify(client, iss=f"{MICROSOFT}/{TENANT}/v2.0")
+    for iss in (f"{MICROSOFT}/{OTHER}/v2.0", f"https://evil.example.com/{TENANT}/v2.0"):
+        with pytest.raises(TokenRefused, match="iss is"):
+            sample.verify(client, iss=iss)
+
+
 def test_entra_any_tenant_where_that_is_said() -> None:
     client = COMMON.client(TENANTS="*")
     assert COMMON.verify(client, tid=OTHER, iss=f"{MICROSOFT}/{OTHER}/v2.0")

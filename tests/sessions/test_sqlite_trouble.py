@@ -226,12 +226,14 @@ def test_it_recovers_when_the_trouble_is_over(store: SQLiteStore) -> None:
     assert store.read(b"k")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_that_is_read_only(build: Callable[..., Flask], tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "plain/below"])
+def test_a_folder_that_cannot_be_made(
+    build: Callable[..., Flask], tmp_path: Path, folder: str
+) -> None:
+    """Nobody may write there, not even the superuser: the kernel's own tree, and below a file."""
+    (tmp_path / "plain").touch()
     with pytest.raises(ConfigurationError, match="DIFY_OAUTH_SESSION_STORE"):
-        build(SESSION_STORE=f"sqlite:///{closed}/s.db")
+        build(SESSION_STORE=f"sqlite:///{tmp_path / folder}/s.db")
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, overwritten])
