@@ -176,6 +176,10 @@ class _Adapter(HTTPAdapter):
 
     @staticmethod
     def _read(response: requests.Response, where: str) -> bytes:
+        # Identity was asked for: what is packed all the same may unpack without end.
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            response.close()
+            raise ProviderUnusable(f"{where} sent a packed answer that nobody asked for")
         body = bytearray()
         for chunk in response.iter_content(16_384):
             body += chunk

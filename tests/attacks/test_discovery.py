@@ -231,6 +231,14 @@ def test_a64_metadata_does_not_lead_inside(address: str, endpoint: str) -> None:
         parse_metadata({**right, endpoint: address}, issuer)
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_di4_no_plain_http_below_https(endpoint: str) -> None:
+    """Loopback may speak plain http, but not for an issuer that speaks https."""
+    issuer = "https://127.0.0.1:8443"
+    with pytest.raises(StrictError):
+        parse_metadata({**right_metadata(issuer), endpoint: "http://127.0.0.1:8080/x"}, issuer)
+
+
 def test_a64_a_public_host_elsewhere_is_fine() -> None:
     issuer = "https://93.184.216.34"
     right = {**right_metadata(issuer), "jwks_uri": "https://8.8.8.8/keys"}

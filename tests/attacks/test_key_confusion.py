@@ -248,8 +248,9 @@ def test_a80_matrix_of_algorithms_and_keys(alg: str, name: str, scene: MakeScene
 
     def make(header: Any, claims: Any, grant: Grant) -> str:
         header["alg"] = alg
-        # A signature of the key's own kind, under the other's name.
-        return jws(header, claims, key(name), alg=alg if right else fits[name][0])
+        # As near to right as it gets: the algorithm itself where the key can do it.
+        able = right or (alg[:2] == "ES" and name[:2] == "P-")
+        return jws(header, claims, key(name), alg=alg if able else fits[name][0])
 
     stage.op.be(keys=lambda: [jwk(name, kid="k1")], token=make, claims={"at_hash": GONE})
     answer = stage.sign_in()

@@ -130,7 +130,7 @@ def test_a95_signals_and_errors_carry_no_secret(scene: MakeScene) -> None:
 
 
 #: what forges a line, a colour, a quote or an end (A94)
-NASTY = "x\r\n2026 CRITICAL root forged\n\x1b[31mred\x1b[0m\x07\x9b\u2028\u2029\"'\\\x00\x7f\u202e"
+NASTY = "x王é\r\n2026 CRITICAL forged\n\x1b[31mred\x1b[0m\x07\x9b\u2028\u2029\"'\\\x00\x7f\u202e"
 
 
 def places() -> dict[str, Any]:

@@ -51,6 +51,31 @@ def test_cb1_state_of_one_tab_with_the_code_of_another(scene: MakeScene) -> None
     assert stage.op.count("token") == 1  # PKCE: the provider refused the verifier
 
 
+def test_cb1_a35_cookies_swapped_or_doubled(scene: MakeScene) -> None:
+    """A state counts with its own cookie, once; not with another sign-in's, not with two."""
+    stage = scene()
+    url = under_way(stage)
+    (name, value) = cookies_of(stage.browser)[0]
+    other = Browser(stage.app)
+    stage.start(browser=other)
+    (_, planted) = cookies_of(other)[0]
+    client = stage.app.test_client(use_cookies=False)
+    path = url.partition("//localhost")[2]
+    for header in (
+        f"{name}={planted}",
+        f"{name}={value}; {name}={planted}",
+        f"{name}={planted}; {name}={value}",
+        f"{name}={value}; {name}={value}",
+        f"{name}={value}; {name}=",
+    ):
+        answer = client.get(path, headers={"Cookie": header, "Accept": "text/html"})
+        assert answer.status_code == 400, header
+        assert_no_token_request(stage)
+    stage.assert_nobody()
+    # The control: with the one right cookie it is good.
+    assert client.get(path, headers={"Cookie": f"{name}={value}"}).status_code == 303
+
+
 def test_a38_a_callback_works_once(scene: MakeScene) -> None:
     stage = scene()
     url = under_way(stage)

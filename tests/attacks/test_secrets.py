@@ -118,6 +118,7 @@ WEAK: list[Any] = [
     "your-secret-key", "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3BlbkFJLK7U",
     "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", ["x" * 40], True,
     "change-me-change-me-change-me-change-me", "1234567" * 8,
+    "abcdefghijklmnopqrstuvwxyz01234", "correct horse battery staple", b"horse-battery",
 ]  # fmt: skip
 
 

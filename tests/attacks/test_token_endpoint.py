@@ -30,7 +30,9 @@ def wrong_answers() -> list[Case]:
         "access_token": {
             "gone": GONE, "null": None, "empty": "", "number": 1, "list": ["x"], "object": {},
             "surrogate": "x\ud800", "huge": "x" * 300_000,
-            "crlf": "x\r\nX-Injected: 1", "newline": "x\ny", "nul": "x\x00y", "non-ascii": "tökен",
+            "crlf": "x\r\nX-Injected: 1", "newline": "x\ny", "nul": "x\x00y",
+            "non-ascii": "tökен", "latin-1": "tök\xe9n",
+            "inner-space": "a b", "tab": "a\tb",
             "space-before": " x", "emoji": "😀",
         },
         "refresh_token": {"empty": "", "number": 1, "list": ["x"], "huge": "x" * 300_000},
@@ -44,7 +46,9 @@ def wrong_answers() -> list[Case]:
     found = []
     for name, values in members.items():
         for kind, value in values.items():
-            be = {"tokens": {name: value}, "claims": {"at_hash": GONE}}
+            be: dict[str, Any] = {"tokens": {name: value}, "claims": {"at_hash": GONE}}
+            # Whatever token is brought, userinfo would answer rightly.
+            be["replies"] = {"userinfo": Reply({"sub": "alice-1"})}
             found.append(Case(f"TK4-{name}-{kind}", be, (400, 502)))
     raw = {
         "infinity": b'{"access_token":"a","token_type":"Bearer","id_token":"x","expires_in":1e999}',

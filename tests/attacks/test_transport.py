@@ -24,7 +24,7 @@ from flask_dify_oauth.oidc.http import Transport
 from .behaviour import Reply
 from .cases import Case, cases, play
 from .conftest import MakeScene
-from .forge import key
+from .forge import jwk, key
 from .provider import Provider, listening
 
 TIMEOUT = 0.3
@@ -95,6 +95,8 @@ LARGE: dict[str, Reply] = {
     "unknown-encoding": Reply(b"\x01\x02", headers={"Content-Encoding": "x-evil"}),
 }  # fmt: skip
 ENDPOINTS = ["discovery", "token", "jwks", "userinfo"]
+#: right in all but its length: 2 MB
+PADDING = {"padding": "x" * 2_000_000}
 
 
 def misbehaving() -> list[Case]:
@@ -115,12 +117,25 @@ def misbehaving() -> list[Case]:
     return found
 
 
-@cases(misbehaving())
+def right_but_large() -> list[Case]:
+    """A74: what would be right if it were not so long is not read to its end."""
+    behaviours: dict[str, dict[str, Any]] = {
+        "discovery": {"metadata": PADDING},
+        "jwks": {"keys": lambda: [jwk("rsa:1", kid="k1", **PADDING)]},
+        "token": {"tokens": PADDING},
+        "userinfo": {"userinfo": PADDING},
+    }
+    return [Case(f"A74-{n}-large-but-right", be, 502) for n, be in behaviours.items()]
+
+
+@cases([*misbehaving(), *right_but_large()])
 def test_misbehaving(case: Case, scene: MakeScene) -> None:
     began = time.monotonic()
     stage = _play_with_repeats(case, scene)
     if "-slow-" in case.name:
         assert time.monotonic() - began < PATIENCE
+    if "-large-" in case.name:  # given up at a size, not at the end of all patience
+        assert time.monotonic() - began < 3
     if "-token-" in case.name:
         assert stage.op.count("token") == 1
         assert stage.op.count("userinfo") == 0

@@ -201,7 +201,10 @@ def test_hashes_are_those_of_the_algorithm(alg: str, digest: str) -> None:
 @pytest.mark.parametrize(
     "payload",
     [b"[]", b"null", b"", b"{", b'"x"', b"\xff", b'{"a":NaN}',
-     json.dumps(CLAIMS).encode()[:-1] + b', "sub": "bob"}'],
+     json.dumps(CLAIMS).encode()[:-1] + b', "sub": "bob"}',
+     json.dumps(CLAIMS).encode()[:-1] + b', "x": NaN}',
+     json.dumps(CLAIMS).encode()[:-1] + b', "x": -Infinity}',
+     json.dumps(CLAIMS).encode()[:-1] + b', "x": 1e999}',],
     ids=lambda raw: repr(raw[-16:]),
 )  # fmt: skip
 def test_claims_that_are_no_strict_json(payload: bytes) -> None:
