@@ -37,9 +37,17 @@ def answer_any(error: Exception) -> Response | HTTPException:
 
 def answer_failure(error: DifyOAuthError) -> Response:
     """The answer for an error of ours, and its line in the log."""
+    try:
+        return _answer(error)
+    except DifyOAuthError as other:  # as when the store is down while a refusal asks who it is
+        _logger.error("[%s] %s: %s", other.error_id, other.code, other.logged)
+        return error_response(other)
+
+
+def _answer(error: DifyOAuthError) -> Response:
     parts = current_parts()
     if isinstance(error, Forbidden):
-        if not current_identity():
+        if not current_identity() and request.blueprint != "dify_oauth":
             return challenge()  # whoever may come in is not known yet
         error.next_url = error.next_url or parts.addresses.way_back(request)
     level = logging.ERROR if error.status >= 500 else logging.WARNING
@@ -66,7 +74,9 @@ def answer_failure(error: DifyOAuthError) -> Response:
         login = route(request, "/login", **query)
         headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}"'}
         return error_response(error, as_json=True, headers=headers, members={"login": login})
-    return error_response(error, retry_url=route(request, "/login", **query))
+    return error_response(
+        error, retry_url=route(request, "/login", **query), home_url=parts.addresses.home(request)
+    )
 
 
 def challenge(*, as_json: bool | None = None) -> Response:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from typing import Any
 
-from flask import Request, Response, session
+from flask import Request, Response
 
 from ..access.identity import Identity, account_of, current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sealing import BrokenSeal, Keyring
+from ..sessions import cookies
 from ..sessions.interface import SessionInterface
-from ..sessions.session import Session
 from ..signals import tell, user_signed_out
 from .address import Addresses
 from .clients import Clients
@@ -27,6 +26,8 @@ _logger = logging.getLogger("flask_dify_oauth")
 _PURPOSE = "log-out at the provider"
 _FORM = "log-out form"
 _LIFETIME = 3600
+#: bytes of a log-out form
+_MOST_FORM = 10_000
 
 
 def is_foreign(request: Request, origin: str) -> bool:
@@ -57,25 +58,32 @@ class SignOut:
     """Ends sessions of one application at the browser's wish."""
 
     def __init__(
-        self, clients: Clients, addresses: Addresses, sessions: SessionInterface, keyring: Keyring
+        self,
+        clients: Clients,
+        addresses: Addresses,
+        sessions: SessionInterface,
+        keyring: Keyring,
+        *,
+        https: bool,
     ) -> None:
         self._clients = clients
         self._addresses = addresses
         self._sessions = sessions
         self._keyring = keyring
-        self._https = sessions.cookie_name.startswith("__Host-")
-        self._cookie = f"{'__Host-' if self._https else ''}dify_oauth_bye"
+        self._https = https
+        self._cookie = cookies.guarded_name("dify_oauth_bye", https=https)
 
     def requested(self, request: Request) -> Response:
         """Log out, or ask first when another site may be behind the request."""
         identity = current_identity()
+        if not identity:
+            return see_other(self._addresses.route(request, "/logged-out"))
         if request.method == "POST":
+            request.max_content_length = _MOST_FORM
             foreign = is_foreign(request, self._addresses.origin(request))
             willed = not foreign or self._is_own_form(request)
         else:
             willed = _is_own_navigation(request)
-        if not identity:
-            return see_other(self._addresses.route(request, "/logged-out"))
         if willed:
             return self._sign_out(request, identity)
         return page(
@@ -97,14 +105,12 @@ class SignOut:
             return False
         return bool(mark == self._session_mark())
 
-    @staticmethod
-    def _session_mark() -> str:
+    def _session_mark(self) -> str:
         """Names the session without telling its cookie."""
-        current: Session = session._get_current_object()  # type: ignore[attr-defined]
-        return hashlib.sha256(f"log-out {current.cookie}".encode()).hexdigest()
+        return hashlib.sha256(f"log-out {self._sessions.current().cookie}".encode()).hexdigest()
 
     def _sign_out(self, request: Request, identity: Identity) -> Response:
-        current: Any = session._get_current_object()  # type: ignore[attr-defined]
+        current = self._sessions.current()
         id_token = self._sessions.tokens(current).get("id_token")
         self._sessions.end(current)
         tell(user_signed_out, identity=identity, reason="requested")
@@ -113,7 +119,9 @@ class SignOut:
         response = see_other(url or self._addresses.route(request, "/logged-out"))
         # Remembers what was done, so that the page on return tells the truth.
         note = self._keyring.sign(_PURPOSE, [state if url else None, identity.provider])
-        response.set_cookie(self._cookie, note, max_age=_LIFETIME, **self._attributes())
+        response.set_cookie(
+            self._cookie, note, max_age=_LIFETIME, **cookies.attributes(https=self._https)
+        )
         return response
 
     def _url_at_provider(
@@ -149,8 +157,8 @@ class SignOut:
             home_url=self._addresses.home(request),
             login_url=self._addresses.route(request, "/login"),
         )
-        if not identity and request.cookies.get(self._cookie):
-            response.delete_cookie(self._cookie, **self._attributes())
+        if not identity and cookies.named(request, self._cookie):
+            response.delete_cookie(self._cookie, **cookies.attributes(https=self._https))
         return response
 
     @staticmethod
@@ -163,10 +171,9 @@ class SignOut:
 
     def _note(self, request: Request) -> tuple[str | None, str] | None:
         try:
-            payload, _, _ = self._keyring.unsign(_PURPOSE, request.cookies.get(self._cookie, ""))
+            payload, _, _ = self._keyring.unsign(
+                _PURPOSE, "".join(cookies.named(request, self._cookie))
+            )
         except BrokenSeal:
             return None
         return payload[0], payload[1]
-
-    def _attributes(self) -> dict[str, Any]:
-        return {"path": "/", "secure": self._https, "httponly": True, "samesite": "Lax"}

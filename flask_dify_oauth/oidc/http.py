@@ -77,7 +77,8 @@ class _Watch(threading.local):
 def _shut(sock: socket.socket, fired: threading.Event) -> None:
     fired.set()
     with contextlib.suppress(OSError):  # it ended by itself
-        sock.shutdown(socket.SHUT_RDWR)
+        # The plain method: that of a TLS socket takes the encryption off first.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _pool_classes(watch: _Watch, deadline: float) -> dict[str, type[HTTPConnectionPool]]:

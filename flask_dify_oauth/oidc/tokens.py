@@ -1,4 +1,4 @@
-"""Verifies what a provider signed: ID tokens and signed userinfo.
+"""Verifies what a provider signed: ID tokens, signed userinfo, access tokens about the person.
 
 One way in, :func:`verify_jws`, settles the signature with our own list of algorithms; the claims of
 each kind of token are judged after it, and a token of one kind never passes for another.
@@ -11,7 +11,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jws
@@ -66,9 +66,9 @@ class Expected:
 class IDTokenCheck:
     """What one sign-in demands of its ID token."""
 
-    nonce: str
-    access_token: str
-    code: str
+    nonce: str = field(repr=False)
+    access_token: str = field(repr=False)
+    code: str = field(repr=False)
     max_age: int | None = None
     required_acr: tuple[str, ...] = ()
 
@@ -235,7 +235,7 @@ def _check_times(claims: dict[str, Any], skew: float, now: float) -> None:
 
 def _clock_refusal(name: str, seconds: float) -> TokenRefused:
     return TokenRefused(
-        f"ID token: {name} is {abs(seconds):.0f} s in the {'future' if seconds > 0 else 'past'};"
+        f"{name} is {abs(seconds):.0f} s in the {'future' if seconds > 0 else 'past'};"
         " compare the clocks of this server and of the provider",
         code="clock_skew",
     )

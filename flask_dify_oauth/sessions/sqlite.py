@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections import deque
@@ -18,8 +19,10 @@ from .store import Stored
 __all__ = ["SQLiteStore"]
 
 #: Seconds that a writer waits for others, first for those of this process, then for those of other
-#: processes; a request must not wait long for a session.
-_BUSY = 0.25
+#: processes. An ordinary request must not wait long for its session; a sign-in or log-out, which
+#: cannot be repeated, may.
+_BUSY = (0.25, 0.25)
+_BUSY_ONCE = (3.0, 1.0)
 #: Ended sessions that one sign-in sweeps away at most.
 _SWEEP = 200
 
@@ -58,6 +61,12 @@ class SQLiteStore:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        found = self._path.lstat()
+        # Whoever may write this file may sign in as anybody.
+        if not stat.S_ISREG(found.st_mode):
+            raise PermissionError("it is no plain file")
+        if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
+            raise PermissionError("others may write it; make it private (chmod 600)")
         with contextlib.closing(self._open()) as connection:
             connection.executescript(_SCHEMA)
 
@@ -68,7 +77,11 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False
+            f"{self._path.absolute().as_uri()}?mode=rw",  # never made anew behind our back
+            uri=True,
+            timeout=_BUSY[1],
+            isolation_level=None,
+            check_same_thread=False,
         )
         connection.execute("PRAGMA journal_mode = WAL")
         return connection
@@ -106,12 +119,14 @@ class SQLiteStore:
         if self._pid != os.getpid():
             self._start_over()
         turn = self._turn
-        if not turn.acquire(timeout=_BUSY):
+        ours, others = _BUSY_ONCE if durable else _BUSY
+        if not turn.acquire(timeout=ours):
             raise StoreUnavailable("session store: other writers took too long")
         try:
             connection = self._borrow()
             try:
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                connection.execute(f"PRAGMA busy_timeout = {int(others * 1000)}")
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -136,7 +151,10 @@ class SQLiteStore:
         with self._writing(durable=True) as connection:
             if replaces is not None:
                 _delete(connection, replaces)
-            connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (key, *session))
+            connection.execute(
+                "INSERT INTO session (key, record, idle_until, ends_at) VALUES (?, ?, ?, ?)",
+                (key, *session),
+            )
             if vault is not None:
                 connection.execute("INSERT INTO vault VALUES (?, ?)", (key, vault))
             ended = connection.execute(
@@ -193,7 +211,7 @@ class SQLiteStore:
         return None if row is None else bytes(row[0])
 
     def take(self, name: bytes, until: float) -> bool:
-        with self._writing(durable=False) as connection:
+        with self._writing(durable=True) as connection:
             connection.execute("DELETE FROM taken WHERE until <= ?", (time.time(),))
             taken = connection.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (name, until))
         return taken.rowcount == 1

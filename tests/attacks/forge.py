@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import threading
 from base64 import urlsafe_b64encode
 from functools import cache
 from typing import Any
@@ -32,9 +33,17 @@ def b64json(value: Any) -> str:
     return b64(json.dumps(value).encode())
 
 
-@cache
+_making = threading.Lock()
+
+
 def key(name: str) -> PrivateKey:
     """A private key, made once: ``rsa:…`` (2048 bits), ``rsa1024:…``, ``ed25519``, or a curve."""
+    with _making:  # the provider answers in many threads
+        return _made(name)
+
+
+@cache
+def _made(name: str) -> PrivateKey:
     kind = name.partition(":")[0]
     if kind.startswith("rsa"):
         return rsa.generate_private_key(65537, int(kind[3:] or 2048))

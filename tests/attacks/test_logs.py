@@ -76,7 +76,8 @@ def test_a95_a_code_that_is_refused(scene: MakeScene) -> None:
     stage = scene()
 
     def echo(grant: Any) -> Reply:
-        said = f"code {grant.code} with {CLIENT_SECRET} of {grant.access_token}"
+        verifier = stage.op.last("token").params["code_verifier"]
+        said = f"{grant.code} with {CLIENT_SECRET} and {verifier}"
         return Reply({"error": "invalid_grant", "error_description": said, "error_uri": said}, 400)
 
     stage.op.be(replies={"token": echo})

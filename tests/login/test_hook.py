@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 import pytest
@@ -59,16 +59,39 @@ def test_the_hook_changes_who_comes_in(browser: Browser, oauth: DifyOAuth) -> No
     assert (me["name"], me["roles"]) == ("Al", ["admin", "tea"])
 
 
-def test_the_last_hook_counts(browser: Browser, oauth: DifyOAuth) -> None:
+def test_a_second_hook_does_not_replace_the_first(browser: Browser, oauth: DifyOAuth) -> None:
     @oauth.on_sign_in
     def refuse(identity: Identity) -> None:
         raise SignInRefused("never")
 
-    @oauth.on_sign_in
-    def admit(identity: Identity) -> None:
-        return None
+    with pytest.raises(RuntimeError, match="on_sign_in hook already"):
+        oauth.on_sign_in(lambda identity: None)
+    assert browser.sign_in().status_code == 403
 
-    assert browser.sign_in().status_code == 303
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_hook_that_forbids_ends_in_a_page_and_no_loop(
+    browser: Browser, oauth: DifyOAuth, op: DemoProvider, ours: bool
+) -> None:
+    @oauth.on_sign_in
+    def forbid(identity: Identity) -> None:
+        if ours:
+            raise Forbidden("not you")
+        abort(403)
+
+    page = browser.sign_in()
+    assert (page.status_code, heading(page)) == (403, "This account may not come in")
+    assert "alice@example.com" in page.text
+    assert op.hits["token"] == 1
+    assert not browser.signed_in
+
+
+@pytest.mark.parametrize("step", ["/login", "/login/x?a=1", "/callback?code=x", "/logout"])
+def test_nobody_comes_back_to_a_step_of_the_sign_in(browser: Browser, step: str) -> None:
+    answer = browser.callback(
+        browser.at_provider(browser.to_provider(f"/login?next={quote(step)}"))
+    )
+    assert answer.headers["Location"] == "/"
 
 
 def test_the_hook_refuses_with_a_page_that_offers_another_account(

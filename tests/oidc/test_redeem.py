@@ -90,7 +90,7 @@ def test_the_client_proves_itself_in_one_way(
 
 def test_a_secret_is_not_sent_where_no_fitting_way_is_offered() -> None:
     pages = make_pages(token_endpoint_auth_methods_supported=["private_key_jwt", "<none>"])
-    with pytest.raises(ProviderUnusable, match="private_key_jwt, unspecified"):
+    with pytest.raises(ProviderUnusable, match="private_key_jwt, <none>"):
         redeem(pages)
     assert pages.hits[TOKEN] == 0
 

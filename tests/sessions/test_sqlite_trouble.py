@@ -21,7 +21,7 @@ from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
 from tests.sessions.test_sqlite import count, in_threads, lasting
 
-SOON = 0.6  # seconds within which an answer comes, whatever others do
+SOON = 1.4  # seconds within which an answer comes, whatever others do
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_nor_many_who_wait_for_it(store: SQLiteStore) -> None:
         return time.monotonic() - started
 
     with long_writer(store._path):
-        assert max(in_threads(8, attempt)) < 0.95
+        assert max(in_threads(8, attempt)) < 4.5
     store.delete(b"k")
 
 
