@@ -187,7 +187,8 @@ def test_quoted_page_titles_are_those_of_the_pages() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_python_in_documents_runs(document: str, tmp_path: Path) -> None:
+def test_python_in_documents_runs(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFF_CLIENT_SECRET", "a secret")
     for place, code in enumerate(blocks(document, "python")):
         name = f"{document}, block {place}"
         if document in READMES:
