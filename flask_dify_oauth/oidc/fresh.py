@@ -33,7 +33,7 @@ class Fresh(Generic[T]):
         *,
         lifetime: float,
         clock: Callable[[], float],
-        patience: float = 5.0,
+        patience: float = 2.0,
     ) -> None:
         self._fetch = fetch
         self._lifetime = lifetime
@@ -86,13 +86,10 @@ class Fresh(Generic[T]):
             error = self._failure[0]
             # A new exception, so that each request has an error id of its own.
             raise type(error)(f"{error.detail} (asked a moment ago)")
-        began = self._clock()
         try:
             value = self._fetch()
         except (ProviderUnavailable, ProviderUnusable) as error:
-            # A failure that took long is not repeated sooner than that.
-            now = self._clock()
-            self._failure = (error, now + max(_PAUSE_AFTER_FAILURE, now - began))
+            self._failure = (error, self._clock() + _PAUSE_AFTER_FAILURE)
             if kept and self._serves(kept):
                 return kept[0]
             raise

@@ -114,22 +114,6 @@ def test_a_silent_provider_holds_one_request_up_and_not_all() -> None:
     assert kept.get() == "value"
 
 
-def test_a_slow_failure_is_not_repeated_sooner_than_it_took() -> None:
-    now, calls = [0.0], []
-
-    def fetch() -> str:
-        calls.append(now[0])
-        now[0] += 10
-        raise ProviderUnavailable("silent")
-
-    kept: Fresh[str] = Fresh(fetch, lifetime=60, clock=lambda: now[0])
-    for moment in (0, 10, 15, 19, 21):
-        now[0] = max(now[0], float(moment))
-        with pytest.raises(ProviderUnavailable):
-            kept.get()
-    assert calls == [0.0, 21.0]
-
-
 @pytest.mark.parametrize("query", ["path=x", "self=x", "request=x", "query=x", "provider=x"])
 def test_parameters_named_like_our_own_do_no_harm(
     build: Build, op: DemoProvider, query: str
