@@ -54,5 +54,8 @@ bench: ## measure against bare Flask and against peers, in an environment of the
 readme: $(VENV)/.dev ## write the settings table into both READMEs
 	$(BIN)/python -m scripts.settings_table
 
+catalogues: $(VENV)/.dev ## compile the translations
+	$(BIN)/pybabel compile --domain dify_oauth --directory flask_dify_oauth/translations
+
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info
+	rm -rf $(VENV) .venv-bench .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build *.egg-info

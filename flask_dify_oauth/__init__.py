@@ -2,13 +2,14 @@
 
 from .access.guards import login_required
 from .access.identity import Identity, current_user
-from .errors import ConfigurationError, DifyOAuthError, SignInRefused
+from .errors import ConfigurationError, DifyOAuthError, Forbidden, SignInRefused
 from .extension import DifyOAuth
 
 __all__ = [
     "ConfigurationError",
     "DifyOAuth",
     "DifyOAuthError",
+    "Forbidden",
     "Identity",
     "SignInRefused",
     "current_user",

@@ -45,7 +45,7 @@ class Setting(Struct, frozen=True):
 _seconds = judging.judge_seconds
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("ISSUER", judging.judge_url, None,
+    Setting("ISSUER", judging.judge_issuer, None,
             "The provider's issuer, exactly as its metadata names it.", provider=True),
     Setting("CLIENT_ID", judging.judge_text, None,
             "The client id that the provider gave to this application.", provider=True),

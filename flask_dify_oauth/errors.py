@@ -7,6 +7,7 @@ import secrets
 __all__ = [
     "ConfigurationError",
     "DifyOAuthError",
+    "Forbidden",
     "GrantGone",
     "InsecureTransport",
     "InvalidRequest",
@@ -134,6 +135,13 @@ class SignInRefused(DifyOAuthError):
     status = 403
     #: which account was used, for the page
     account: str | None = None
+
+
+class Forbidden(DifyOAuthError):
+    """The person is signed in and may not do this; for views: ``raise Forbidden("no editor")``."""
+
+    code = "forbidden"
+    status = 403
 
 
 class ProviderUnusable(DifyOAuthError):

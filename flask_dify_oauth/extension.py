@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -69,6 +71,7 @@ class DifyOAuth:
             idle_lifetime=settings.idle_lifetime,
             absolute_lifetime=settings.absolute_lifetime,
             https=settings.https,
+            binding=_binding(app, settings),
             on_failure=answer_failure,
         )
         addresses, clients = Addresses(settings), Clients(settings)
@@ -89,9 +92,12 @@ class DifyOAuth:
                 lifetime=settings.sign_in_lifetime,
                 hook=lambda: self._hook,
             ),
-            sign_out=SignOut(clients, addresses, sessions, keyring),
+            sign_out=SignOut(clients, addresses, sessions, keyring, https=settings.https),
             own_sessions=OwnSessions(
-                addresses, sessions, Forms(keyring, "sessions form"), idle=settings.idle_lifetime
+                addresses,
+                sessions,
+                Forms(keyring, sessions, "sessions form"),
+                idle=settings.idle_lifetime,
             ),
             tokens=tokens,
             challenge=challenge,
@@ -108,8 +114,12 @@ class DifyOAuth:
         """Decorator: let a function see, change or refuse each identity before it gets a session.
 
         It is called with the :class:`Identity` and returns the one to use (None: as it is), or
-        raises :class:`SignInRefused`.
+        raises :class:`SignInRefused`. There is one: it is what lets people in.
+
+        :raises RuntimeError: when there is a hook already.
         """
+        if self._hook is not None:
+            raise RuntimeError("there is an on_sign_in hook already; call one from the other")
         self._hook = hook
         return hook
 
@@ -127,7 +137,10 @@ class DifyOAuth:
         :param provider: its name, where there are several.
         :param params: for the authorization request: ``prompt``, ``login_hint``, ``acr_values``,
             ``max_age`` (seconds), ``ui_locales``, and what else the provider knows.
-        :raises ValueError: for a parameter that the package itself decides.
+        :raises ValueError: for a parameter that the package itself decides, or of a wrong form.
+        :raises InvalidRequest: for a provider that there is not.
+        :raises InsecureTransport: when the request came in a way that the settings do not allow.
+        :raises ProviderUnavailable, ProviderUnusable: when its metadata cannot be had.
         """
         parts = current_parts()
         way_back = parts.addresses.way_back(request)
@@ -136,7 +149,12 @@ class DifyOAuth:
         chosen = provider or parts.clients.only
         if chosen is None:
             return see_other(parts.addresses.route(request, "/login", next=next_url))
-        extras = judge_parameters(params)
+        try:
+            extras = judge_parameters(params)
+        except ValueError as error:
+            raise ValueError(f"what login_redirect() is given {error}") from None
+        if not extras.get("max_age", "0").isdecimal():
+            raise ValueError("login_redirect() wants max_age as a number of seconds")
         return parts.sign_in.start(request, provider=chosen, next_url=next_url, extras=extras)
 
     def access_token(self) -> str:
@@ -197,21 +215,34 @@ def _read_configuration(app: Flask) -> tuple[Settings, SessionStore]:
     problems: list[str] = []
     settings = store = None
     # Flask's own key may come from a file too, as container secrets do.
-    if app.config.get("SECRET_KEY_FILE") is not None and not app.config.get("SECRET_KEY"):
+    if app.config.get("SECRET_KEY_FILE") is not None and app.config.get("SECRET_KEY"):
+        problems.append("SECRET_KEY is set beside SECRET_KEY_FILE; keep one of them.")
+    elif app.config.get("SECRET_KEY_FILE") is not None:
         try:
             app.config["SECRET_KEY"] = read_secret_file(app.config["SECRET_KEY_FILE"])
         except ValueError as error:
             problems.append(f"SECRET_KEY_FILE {error}.")
-    try:
-        settings = load_settings(app.config)
-        store = _open_store(app, settings)
-    except ConfigurationError as error:
-        problems += error.problems
     if type(app.session_interface) is not SecureCookieSessionInterface:
         problems.append("app.session_interface is set already; remove the other session extension.")
+    try:
+        settings = load_settings(app.config)
+        if not problems:  # a refused start leaves no file behind
+            store = _open_store(app, settings)
+    except ConfigurationError as error:
+        problems += error.problems
     if problems or settings is None or store is None:
         raise ConfigurationError(problems)
     return settings, store
+
+
+def _binding(app: Flask, settings: Settings) -> bytes:
+    """What a session belongs to: with another provider, client or allow-list nobody stays in."""
+    providers = [
+        [p.name, p.issuer, p.client_id, p.hosted_domain, p.tenants, p.required_acr]
+        for _, p in sorted(settings.providers.items())
+    ]
+    named = json.dumps([app.name, settings.external_url, providers])
+    return hashlib.sha256(named.encode()).digest()
 
 
 def _open_store(app: Flask, settings: Settings) -> SessionStore:

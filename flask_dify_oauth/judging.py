@@ -22,6 +22,7 @@ __all__ = [
     "judge_cache",
     "judge_choice",
     "judge_flag",
+    "judge_issuer",
     "judge_parameters",
     "judge_prefix",
     "judge_scopes",
@@ -123,6 +124,14 @@ def judge_url(value: object, *, query: bool = False) -> str:
     if parts.scheme == "http" and not is_loopback_host(host):
         raise ValueError("is plain http outside this machine; write https://…")
     return parts.scheme + text[len(parts.scheme) :]  # a scheme is written in lower case
+
+
+def judge_issuer(value: object) -> str:
+    """An issuer: an address, and not that of its metadata (OpenID Connect Discovery, section 4)."""
+    text = judge_url(value)
+    if "/.well-known/" in text:
+        raise ValueError("is the address of its metadata; end it before /.well-known")
+    return text
 
 
 def judge_flag(value: object) -> bool:

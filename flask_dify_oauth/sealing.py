@@ -55,7 +55,10 @@ class Key:
         self._root = hmac.digest(_ROOT, secret, "sha256")
 
     def derive(self, purpose: str, context: bytes = b"") -> bytes:
-        """32 bytes that only this secret, purpose and context give (as HKDF-Expand, RFC 5869)."""
+        """32 bytes that only this secret, purpose and context give.
+
+        In the manner of HKDF-Expand (RFC 5869, section 2.3), with the purpose's length in front.
+        """
         name = purpose.encode()
         return hmac.digest(self._root, len(name).to_bytes(2, "big") + name + context, "sha256")
 

@@ -1,4 +1,4 @@
-"""An application under test and a browser for it, over the wire to a provider that really listens."""
+"""An application under test and a browser for it, over the wire to a real provider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_app(
     folder: Path, issuer: str = "https://id.example.com", client_id: str = "app", **config: Any
 ) -> Flask:
     """A small application with public and protected views; config keys without their prefix."""
-    app = Flask("tests.application", instance_path=str(folder))
+    app = Flask(config.pop("name", "tests.application"), instance_path=str(folder))
     app.config["SECRET_KEY"] = config.pop("secret_key", secrets.token_hex(32))
     defaults = {"ISSUER": issuer, "CLIENT_ID": client_id, "CLIENT_SECRET": "a secret: 100%+ ü"}
     if "PROVIDERS" in config:

@@ -7,10 +7,9 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flask_dify_oauth.sealing import BrokenSeal, Key, Keyring, open_sealed, seal
+from tests.properties import given, st
 
 NOW, OLD, OTHER = (secrets.token_bytes(32) for _ in range(3))
 JSON = st.recursive(

@@ -84,8 +84,12 @@ def test_every_setting_has_its_sample_here() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_each_key_is_read_and_its_mistake_is_named(name: str) -> None:
     good, expected, bad = SAMPLES[name]
+    presets = {
+        "HOSTED_DOMAIN": {"PRESET": "google"},
+        "TENANTS": {"ISSUER": "https://login.microsoftonline.com/common/v2.0"},
+    }
     if good is not None:
-        settings = load(**{**ONE, name: good})
+        settings = load(**{**ONE, **presets.get(name, {}), name: good})
         holder = settings.providers["default"] if name.lower() in DEFAULT_FIELDS else settings
         assert getattr(holder, name.lower()) == expected
     wrong = {**({} if name == "PROVIDERS" else ONE), name: bad}

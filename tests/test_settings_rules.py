@@ -151,3 +151,13 @@ def test_the_error_lists_one_sentence_a_line() -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "flask-dify-oauth cannot start:"
     assert [line.removeprefix("  - ") for line in lines[1:]] == list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "preset"),
+    [("HOSTED_DOMAIN", "example.com", "google"), ("TENANTS", "*", "entra")],
+)
+def test_an_allow_list_that_nothing_reads_is_refused(key: str, value: str, preset: str) -> None:
+    (sentence,) = problems(**ONE, **{key: value})
+    assert sentence.startswith(f"{PREFIX}{key} ")
+    assert f"preset {preset} alone" in sentence

@@ -53,9 +53,10 @@ def login_required() -> Callable[[F], F]: ...
 def login_required(view: F | None = None) -> F | Callable[[F], F]:
     """Let only signed-in people into a view.
 
-    For functions, coroutines and class-based views; put it below the route decorator. A person who
-    navigates is sent to sign in and comes back to the same page; a script gets 401 as problem
-    details (RFC 9457).
+    For functions, coroutines and class-based views; put it below the route decorator, and on the
+    very class that is registered (a subclass with ``decorators`` of its own is not guarded). A
+    person who navigates is sent to sign in and comes back to the same page; a script gets 401 as
+    problem details (RFC 9457).
     """
     if view is None:
         return login_required
@@ -86,7 +87,8 @@ def protect(
     """Let only signed-in people into every view of an application or blueprint.
 
     All else is closed too: static files, and addresses that no view has. The routes of the sign-in
-    itself stay open.
+    itself stay open. Protect before other ``before_request`` functions are registered, or these run
+    first.
 
     :param except_for: what stays open: endpoints (in a blueprint without its name), or the view
         functions and classes themselves.

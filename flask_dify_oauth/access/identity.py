@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
-from flask import current_app, has_request_context, session
+from flask import has_request_context
 from werkzeug.local import LocalProxy
 
-from ..sessions.session import Session
+from ..sessions.session import current_session
 
 __all__ = [
     "IDENTITY_KEY",
     "Identity",
+    "account_of",
     "current_identity",
     "current_user",
     "decode_identity",
     "encode_identity",
 ]
+
+_logger = logging.getLogger("flask_dify_oauth")
 
 #: where the identity stands in ``flask.session``
 IDENTITY_KEY = "_dify_oauth_identity"
@@ -97,6 +101,11 @@ def decode_identity(raw: object) -> Identity | None:
         return None
 
 
+def account_of(identity: Identity) -> str:
+    """What pages call the account."""
+    return identity.email or identity.username or identity.name
+
+
 def current_identity() -> Identity:
     """The person of this request, or nobody.
 
@@ -104,9 +113,9 @@ def current_identity() -> Identity:
     """
     if not has_request_context():
         return NOBODY
-    current = session._get_current_object()  # type: ignore[attr-defined]
+    current = current_session()
     # Another session interface would let the browser hold, or choose, what is read here.
-    if not isinstance(current, Session):
+    if current is None:
         return NOBODY
     raw = current.get(IDENTITY_KEY)
     if current.seen is not None and current.seen[0] is raw:
@@ -116,7 +125,7 @@ def current_identity() -> Identity:
         try:
             identity = _decoder.decode(raw)
         except (msgspec.DecodeError, msgspec.ValidationError):
-            current_app.logger.warning("a session's identity cannot be read; treated as nobody")
+            _logger.warning("a session's identity cannot be read; treated as nobody")
     current.seen = (raw, identity)
     return identity
 

@@ -23,6 +23,8 @@ from .server import free_port, serve
 
 __all__ = ["main"]
 
+#: where ``flask run`` serves an application, which may try itself at the demonstration's provider
+OWN_APP = ("http://localhost:5000", "http://127.0.0.1:5000")
 WARNING = """\
   ****************************************************************************
   *  DEMONSTRATION ONLY. The identity provider lets anyone in as anyone.     *
@@ -135,7 +137,14 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> None:
             post_logout_redirect_uris=(f"{portal_url}/logged-out",),
             name="Demo portal",
         )
-        provider = create_provider(issuer, [client])
+        own = DemoClient(
+            "my-app",
+            secrets.token_urlsafe(16),
+            redirect_uris=tuple(f"{url}/callback" for url in OWN_APP),
+            post_logout_redirect_uris=tuple(f"{url}/logged-out" for url in OWN_APP),
+            name="Your application",
+        )
+        provider = create_provider(issuer, [client, own])
         stack.enter_context(serve(provider.app, port=provider_port))
     portal = create_portal(issuer, client_id, secret, portal_url, session_folder=folder)
     stack.callback(portal.extensions["dify_oauth"].sessions.store.close)
@@ -144,12 +153,12 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> None:
     except OSError as error:
         error.strerror = f"port {port} is taken; choose another with --portal-port"
         raise
-    _tell(portal_url, issuer, embedded=not options.issuer)
+    _tell(portal_url, issuer, None if options.issuer else own)
 
 
-def _tell(portal_url: str, issuer: str, *, embedded: bool) -> None:
+def _tell(portal_url: str, issuer: str, own: DemoClient | None) -> None:
     print()
-    if embedded:
+    if own is not None:
         print(WARNING)
         print(f"\n  Open      {portal_url}")
         print("  Sign in   " + "as one of these (one click, or the name as password):")
@@ -157,6 +166,10 @@ def _tell(portal_url: str, issuer: str, *, embedded: bool) -> None:
             groups = ", ".join(account.groups) or "none"
             print(f"              {account.username:6} {account.email}   groups: {groups}")
         print(f"  Provider  {issuer}   (sign out everywhere, change its signing key)")
+        print(f"\n  An application of your own at {OWN_APP[0]} may use it too:")
+        print(f"    DIFY_OAUTH_ISSUER         {issuer}")
+        print(f"    DIFY_OAUTH_CLIENT_ID      {own.client_id}")
+        print(f"    DIFY_OAUTH_CLIENT_SECRET  {own.client_secret}")
     else:
         print("  The portal uses your provider. Register these there:")
         print(f"    redirect URI              {portal_url}/callback")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, render_template, request
 
+from ..login.messages import choose_language
 from .texts import CHINESE
 
 __all__ = ["install", "origin_of", "render", "require_own_form"]
@@ -33,7 +34,7 @@ def _language() -> str:
     if "demo_language" not in g:
         wanted = request.args.get("ui_locales", "").lower().split()
         named = next((tag[:2] for tag in wanted if tag[:2] in _LANGUAGES), None)
-        g.demo_language = named or request.accept_languages.best_match(_LANGUAGES) or "en"
+        g.demo_language = named or choose_language(request.accept_languages)
     return str(g.demo_language)
 
 

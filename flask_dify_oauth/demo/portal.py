@@ -45,6 +45,8 @@ def create_portal(
         "SESSION_STORE": f"sqlite:///{session_folder.resolve() / 'sessions.db'}",
         "APP_NAME": "Demo portal",
     }
+    # A name of its own: other applications on this machine share the host, and so its cookies.
+    app.config["SESSION_COOKIE_NAME"] = "demo_portal_session"
     app.config.update({f"DIFY_OAUTH_{name}": v for name, v in {**values, **settings}.items()})
     install(app)
     DifyOAuth(app)

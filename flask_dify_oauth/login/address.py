@@ -14,6 +14,10 @@ from .redirects import origin_of, page_of, quoted_path, safe_next
 __all__ = ["Addresses"]
 
 
+#: Whoever came back to these would be sent round in circles.
+_STEPS = ("login", "callback", "logout", "logged-out")
+
+
 class Addresses:
     """Builds every address from the settings; the Host header is believed on loopback alone."""
 
@@ -28,21 +32,18 @@ class Addresses:
 
         :raises InsecureTransport: with the remedy in its detail.
         """
-        try:
-            host = urlsplit(f"//{request.host}").hostname or ""
-        except ValueError:
-            raise InsecureTransport(f"reached as {request.host!r}, which is no host") from None
+        host = _name_of(request.host)
         if self._external is None:
             if not is_loopback_host(host):
                 raise InsecureTransport(
                     f"reached as {host!r} while DIFY_OAUTH_EXTERNAL_URL is not set; set it to the"
-                    " address that browsers use (https://…)"
+                    " address that browsers use (https://...)"
                 )
             told = request.headers.get("X-Forwarded-Host", "")
-            if told and not is_loopback_host(told.split(",")[0].strip().partition(":")[0]):
+            if told and not is_loopback_host(_name_of(told.split(",")[0].strip())):
                 raise InsecureTransport(
                     f"a proxy passes requests for {told!r} on while DIFY_OAUTH_EXTERNAL_URL is not"
-                    " set; set it to the address that browsers use (https://…)"
+                    " set; set it to the address that browsers use (https://...)"
                 )
             return
         if not self._https or request.is_secure:
@@ -68,7 +69,9 @@ class Addresses:
     def base_path(self, request: Request) -> str:
         """What stands before every path of the application, without a slash at its end."""
         if request.root_path or self._external is None:
-            return quoted_path(request.root_path.rstrip("/"))
+            # One slash in front: two would name another host.
+            root = request.root_path.strip("/")
+            return quoted_path(f"/{root}") if root else ""
         return urlsplit(self._external).path
 
     def absolute(self, request: Request, path: str) -> str:
@@ -80,7 +83,7 @@ class Addresses:
         """One constant per provider: answers cannot be mixed up (RFC 9700, section 4.4)."""
         return self.absolute(request, f"/callback/{provider}" if self._several else "/callback")
 
-    def route(self, request: Request, path: str, **query: str | None) -> str:
+    def route(self, request: Request, path: str, /, **query: str | None) -> str:
         """One of our routes as a path, with what of the query is not None."""
         given = {name: value for name, value in query.items() if value is not None}
         address = self.base_path(request) + self._prefix + path
@@ -91,11 +94,22 @@ class Addresses:
         return self.base_path(request) + "/"
 
     def safe_next(self, request: Request, target: str | None) -> str:
-        """A page of this application; see :func:`redirects.safe_next`."""
-        return safe_next(target, origin=self.origin(request), default=self.home(request))
+        """A page of this application, no step of the sign-in; see :func:`redirects.safe_next`."""
+        home = self.home(request)
+        checked = safe_next(target, origin=self.origin(request), default=home)
+        below = checked.partition("?")[0].removeprefix(self.base_path(request) + self._prefix)
+        return home if below.split("/")[1:2] and below.split("/")[1] in _STEPS else checked
 
     def way_back(self, request: Request) -> str:
         """Where a person wants to be after signing in: this page, or the one with the form."""
         if request.method in ("GET", "HEAD"):
             return self.safe_next(request, page_of(request, self.base_path(request)))
         return self.safe_next(request, request.referrer)
+
+
+def _name_of(host: str) -> str:
+    """A host without its port; an empty text, which is nobody, for what is no host."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

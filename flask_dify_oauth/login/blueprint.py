@@ -76,17 +76,16 @@ def _login(provider: str | None = None) -> Response:
         raise
     chosen = provider or parts.clients.only
     if chosen is None:
-        return page("choose", providers=_choices(next_url))
+        query = {**extras, "next": next_url, **({"again": "1"} if again else {})}
+        return page("choose", providers=_choices(query))
     return parts.sign_in.start(
         request, provider=chosen, next_url=next_url, extras=extras, attempt=int(again)
     )
 
 
-def _choices(next_url: str) -> list[dict[str, str]]:
+def _choices(query: dict[str, str]) -> list[dict[str, str]]:
     """The providers to choose from; the links keep all that was asked for."""
     parts = current_parts()
-    query = {**request.args.to_dict(), "next": next_url}
-    query.pop("provider", None)
     return [
         {
             "label": parts.clients.label(name),
@@ -140,4 +139,5 @@ def _harden(response: Response) -> Response:
     if request.endpoint == "dify_oauth.static":
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
+    response.vary.add("Cookie")
     return secure_headers(response, loopback=not current_parts().settings.https)

@@ -7,7 +7,15 @@ import logging
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-from ..errors import DifyOAuthError, GrantGone, NotSignedIn, SignInRefused, TransactionLost
+from ..access.identity import account_of, current_identity
+from ..errors import (
+    DifyOAuthError,
+    Forbidden,
+    GrantGone,
+    NotSignedIn,
+    SignInRefused,
+    TransactionLost,
+)
 from ..signals import sign_in_failed, tell
 from .pages import error_response, prefers_json
 from .parts import current_parts
@@ -36,7 +44,19 @@ def answer_any(error: Exception) -> Response | HTTPException:
 
 def answer_failure(error: DifyOAuthError) -> Response:
     """The answer for an error of ours, and its line in the log."""
+    try:
+        return _answer(error)
+    except DifyOAuthError as other:  # as when the store is down while a refusal asks who it is
+        _logger.error("[%s] %s: %s", other.error_id, other.code, other.logged)
+        return error_response(other)
+
+
+def _answer(error: DifyOAuthError) -> Response:
     parts = current_parts()
+    if isinstance(error, Forbidden):
+        if not current_identity() and request.blueprint != "dify_oauth":
+            return challenge()  # whoever may come in is not known yet
+        error.next_url = error.next_url or parts.addresses.way_back(request)
     _log(error)
     if request.endpoint in _SIGN_IN:
         tell(sign_in_failed, error=error)
@@ -47,10 +67,17 @@ def answer_failure(error: DifyOAuthError) -> Response:
     if isinstance(error, SignInRefused):
         switch = route(request, "/login", prompt="select_account", **query)
         return error_response(error, account=error.account, switch_url=switch)
+    if isinstance(error, Forbidden):
+        return error_response(
+            error,
+            account=account_of(current_identity()),
+            switch_url=route(request, "/login", prompt="select_account", **query),
+            fields=parts.sign_out.form_fields(),
+        )
     if isinstance(error, NotSignedIn):
         return _to_sign_in(error, as_json=prefers_json(request))
     retry = error.next_url if error.session_stays else route(request, "/login", **query)
-    return error_response(error, retry_url=retry)
+    return error_response(error, retry_url=retry, home_url=parts.addresses.home(request))
 
 
 def _log(error: DifyOAuthError) -> None:

@@ -8,11 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from flask import Request, Response, after_this_request
-from flask import session as flask_session
+from werkzeug import exceptions
 
-from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
+from ..access.identity import IDENTITY_KEY, Identity, account_of, current_identity, encode_identity
 from ..access.listing import note_of
-from ..errors import DifyOAuthError, InvalidRequest, ProviderRefused, SignInRefused, TransactionLost
+from ..errors import (
+    DifyOAuthError,
+    Forbidden,
+    InvalidRequest,
+    ProviderRefused,
+    SignInRefused,
+    TransactionLost,
+)
 from ..sessions.interface import SessionInterface
 from ..sessions.store import Owner
 from ..signals import tell, user_signed_in
@@ -139,6 +146,7 @@ class SignIn:
         if (code is None) == (answer["error"] is None):
             raise InvalidRequest("a callback must have a code or an error, and not both")
         used = hashlib.sha256(transaction.id.encode()).digest()
+        # Remembered for longer than any worker's clock would still accept the transaction.
         if not self._sessions.store.take(used, time.time() + self._lifetime + 120):
             return self._again(request, opened, "transaction_lost")
 
@@ -148,11 +156,12 @@ class SignIn:
             return response
 
         if code is None:
-            raise _refusal(answer["error"])
+            described = request.args.get("error_description", "").replace(state, "***")
+            raise _refusal(answer["error"], described)
         tokens, identity, ends_at = self._identify(client, opened, code)
         identity = self._ask_hook(identity)
         self._sessions.start(
-            flask_session._get_current_object(),  # type: ignore[attr-defined]
+            self._sessions.current(),
             {IDENTITY_KEY: encode_identity(identity)},
             vaulted(tokens, time.time(), client.settings.scopes),
             owner=Owner(identity.issuer, identity.subject, identity.sid),
@@ -191,7 +200,7 @@ class SignIn:
         try:
             client.preset.check_claims(claims)
         except SignInRefused as error:
-            error.account = _account(identity)
+            error.account = account_of(identity)
             raise
         return tokens, identity, claims.get("session_expiry")
 
@@ -203,8 +212,12 @@ class SignIn:
         try:
             changed = hook(identity)
         except SignInRefused as error:
-            error.account = error.account or _account(identity)
+            error.account = error.account or account_of(identity)
             raise
+        except (exceptions.Forbidden, Forbidden) as error:  # abort(403) or ours: the same is meant
+            refusal = SignInRefused(str(error))
+            refusal.account = account_of(identity)
+            raise refusal from None
         if changed is None:
             return identity
         if not isinstance(changed, Identity) or not changed:
@@ -240,17 +253,13 @@ class SignIn:
         raise error
 
 
-def _refusal(error: str | None) -> ProviderRefused:
-    from ..oidc.client import error_code
+def _refusal(error: str | None, description: str) -> ProviderRefused:
+    from ..oidc.grants import error_code
 
     name = error_code(error)
     return ProviderRefused(
-        f"the provider answered {name}",
+        f"the provider answered {name}: {description[:200]}",
         code=name if name in _KNOWN_REFUSALS else None,
         status=503 if name == "temporarily_unavailable" else None,
         provider_error=name,
     )
-
-
-def _account(identity: Identity) -> str:
-    return identity.email or identity.username or identity.name

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from flask import Request, session
+from flask import Request
 
 from ..sealing import BrokenSeal, Keyring
-from ..sessions.session import Session
+from ..sessions.interface import SessionInterface
 
 __all__ = ["Forms", "is_foreign"]
+
+#: bytes of a form of ours
+_MOST_FORM = 10_000
 
 
 def is_foreign(request: Request, origin: str) -> bool:
@@ -31,8 +34,9 @@ class Forms:
     :param purpose: a form of one purpose passes for no other.
     """
 
-    def __init__(self, keyring: Keyring, purpose: str) -> None:
+    def __init__(self, keyring: Keyring, sessions: SessionInterface, purpose: str) -> None:
         self._keyring = keyring
+        self._sessions = sessions
         self._purpose = purpose
 
     def fields(self) -> dict[str, str]:
@@ -44,14 +48,13 @@ class Forms:
         return not is_foreign(request, origin) or self._has_token(request)
 
     def _has_token(self, request: Request) -> bool:
+        request.max_content_length = _MOST_FORM
         try:
             mark, _, _ = self._keyring.unsign(self._purpose, request.form.get("token", ""))
         except BrokenSeal:
             return False
         return bool(mark == self._session_mark())
 
-    @staticmethod
-    def _session_mark() -> str:
+    def _session_mark(self) -> str:
         """Names the session without telling its cookie."""
-        current: Session = session._get_current_object()  # type: ignore[attr-defined]
-        return hashlib.sha256(f"log-out {current.cookie}".encode()).hexdigest()
+        return hashlib.sha256(f"form {self._sessions.current().cookie}".encode()).hexdigest()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from typing import Any
 
-from flask import Request, Response, session
+from flask import Request, Response
 
-from ..access.identity import Identity, current_identity
+from ..access.identity import Identity, account_of, current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sealing import BrokenSeal, Keyring
+from ..sessions import cookies
 from ..sessions.interface import SessionInterface
 from ..signals import tell, user_signed_out
 from .address import Addresses
@@ -42,37 +42,47 @@ class SignOut:
     """Ends sessions of one application at the browser's wish."""
 
     def __init__(
-        self, clients: Clients, addresses: Addresses, sessions: SessionInterface, keyring: Keyring
+        self,
+        clients: Clients,
+        addresses: Addresses,
+        sessions: SessionInterface,
+        keyring: Keyring,
+        *,
+        https: bool,
     ) -> None:
         self._clients = clients
         self._addresses = addresses
         self._sessions = sessions
         self._keyring = keyring
-        self._forms = Forms(keyring, "log-out form")
-        self._https = sessions.cookie_name.startswith("__Host-")
-        self._cookie = f"{'__Host-' if self._https else ''}dify_oauth_bye"
+        self._forms = Forms(keyring, sessions, "log-out form")
+        self._https = https
+        self._cookie = cookies.guarded_name("dify_oauth_bye", https=https)
 
     def requested(self, request: Request) -> Response:
         """Log out, or ask first when another site may be behind the request."""
         identity = current_identity()
+        if not identity:
+            return see_other(self._addresses.route(request, "/logged-out"))
         if request.method == "POST":
             willed = self._forms.are_ours(request, self._addresses.origin(request))
         else:
             willed = _is_own_navigation(request)
-        if not identity:
-            return see_other(self._addresses.route(request, "/logged-out"))
         if willed:
             return self._sign_out(request, identity)
         return page(
             "logout",
             status=403 if request.method == "POST" else 200,
-            account=_account(identity),
+            account=account_of(identity),
             cancel_url=self._addresses.home(request),
             fields=self._forms.fields(),
         )
 
+    def form_fields(self) -> dict[str, str]:
+        """Hidden fields for a log-out form of ours."""
+        return self._forms.fields()
+
     def _sign_out(self, request: Request, identity: Identity) -> Response:
-        current: Any = session._get_current_object()  # type: ignore[attr-defined]
+        current = self._sessions.current()
         id_token = self._sessions.tokens(current).get("id_token")
         self._sessions.end(current)
         tell(user_signed_out, identity=identity, reason="requested")
@@ -81,7 +91,9 @@ class SignOut:
         response = see_other(url or self._addresses.route(request, "/logged-out"))
         # Remembers what was done, so that the page on return tells the truth.
         note = self._keyring.sign(_PURPOSE, [state if url else None, identity.provider])
-        response.set_cookie(self._cookie, note, max_age=_LIFETIME, **self._attributes())
+        response.set_cookie(
+            self._cookie, note, max_age=_LIFETIME, **cookies.attributes(https=self._https)
+        )
         return response
 
     def _url_at_provider(
@@ -112,13 +124,13 @@ class SignOut:
             "signed_out",
             variant=variant,
             provider=self._clients.label(provider),
-            account=_account(identity),
+            account=account_of(identity),
             fields=self._forms.fields() if identity else {},
             home_url=self._addresses.home(request),
             login_url=self._addresses.route(request, "/login"),
         )
-        if not identity and request.cookies.get(self._cookie):
-            response.delete_cookie(self._cookie, **self._attributes())
+        if not identity and cookies.named(request, self._cookie):
+            response.delete_cookie(self._cookie, **cookies.attributes(https=self._https))
         return response
 
     @staticmethod
@@ -131,14 +143,9 @@ class SignOut:
 
     def _note(self, request: Request) -> tuple[str | None, str] | None:
         try:
-            payload, _, _ = self._keyring.unsign(_PURPOSE, request.cookies.get(self._cookie, ""))
+            payload, _, _ = self._keyring.unsign(
+                _PURPOSE, "".join(cookies.named(request, self._cookie))
+            )
         except BrokenSeal:
             return None
         return payload[0], payload[1]
-
-    def _attributes(self) -> dict[str, Any]:
-        return {"path": "/", "secure": self._https, "httponly": True, "samesite": "Lax"}
-
-
-def _account(identity: Identity) -> str:
-    return identity.email or identity.username or identity.name

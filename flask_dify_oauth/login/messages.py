@@ -151,12 +151,7 @@ MESSAGES: dict[str, Message] = {
     "unknown_provider": Message(
         N_("We do not know this sign-in service"),
         N_("The address names a sign-in service that this application does not use."),
-        N_("Choose one from the list."),
-    ),
-    "not_found": Message(
-        N_("There is nothing here"),
-        N_("The address may be mistyped, or the page has moved."),
-        N_("Check the address, or begin at the start page."),
+        N_("Start signing in again."),
     ),
     "not_signed_in": Message(
         N_("You are not signed in"),

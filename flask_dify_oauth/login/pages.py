@@ -7,6 +7,7 @@ own folder. One that does not render is logged, and the page of this package is 
 from __future__ import annotations
 
 import json
+import logging
 from collections import ChainMap
 from collections.abc import Mapping
 from functools import cache
@@ -27,6 +28,7 @@ __all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "sec
 TEMPLATES = Path(import_module("flask_dify_oauth.templates").__path__[0])
 STATIC = TEMPLATES / "static"
 
+_logger = logging.getLogger("flask_dify_oauth")
 _TRANSLATORS = ("_", "gettext", "ngettext", "pgettext", "npgettext")
 _HTML = {"text/html", "application/xhtml+xml"}
 _JSON = {"application/json", "application/problem+json"}
@@ -52,7 +54,7 @@ def page(template: str, *, status: int = 200, **context: Any) -> Response:
         body = _environment(language).get_template(name).render(full)
     except Exception:
         # The application's own template or context processor must not hide this page.
-        current_app.logger.exception("%s did not render; showing the package's own page", name)
+        _logger.exception("%s did not render; showing the package's own page", name)
         body = _own_environment(language).get_template(name).render(context)
     return _answer(body, status, "text/html", language)
 

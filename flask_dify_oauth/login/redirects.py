@@ -10,8 +10,9 @@ from flask import Request, Response, redirect
 
 __all__ = ["MAX_NEXT", "origin_of", "page_of", "quoted_path", "safe_next", "see_other"]
 
-#: The longest address, in characters, that is kept for the way back.
-MAX_NEXT = 2000
+#: The longest address, in characters, that is kept for the way back: it travels in ``state``, and
+#: servers refuse request lines of over 4 kB.
+MAX_NEXT = 1000
 
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\\]")
 #: in a path, decoded: controls, backslashes, and segments that are empty, dots or blanks

@@ -22,6 +22,7 @@ from msgspec.structs import astuple, replace
 
 from ..errors import TransactionLost
 from ..sealing import BrokenSeal, Key, Keyring
+from ..sessions import cookies
 
 __all__ = ["Lost", "Transaction", "Transactions"]
 
@@ -32,9 +33,9 @@ _NAME = re.compile(r"(__Host-)?dify_oauth_tx_[0-9a-f]{16}")
 #: refuse requests whose headers grow beyond 8 kB.
 _MOST = 5
 _MOST_BYTES = 3500
-#: A way back longer than this stands in the cookie alone; providers refuse endless addresses.
-_MOST_IN_STATE = 600
 _MOST_STATE = 4096
+#: Seconds that a browser keeps the cookie of a sign-in that is never finished.
+_KEPT = 86_400
 #: Characters of parameters that the cookie has room for.
 _MOST_EXTRAS = 400
 
@@ -57,7 +58,6 @@ class Transaction(Struct, frozen=True):
     max_age: int | None = None
     #: what was asked for beside the usual, for a new start
     extras: dict[str, str] = {}
-    started_at: float = 0.0
 
 
 class Lost(Struct, frozen=True):
@@ -108,20 +108,20 @@ class Transactions:
     ) -> tuple[str, str, Opened]:
         """A new transaction: its state, the cookie that binds it, and its secrets."""
         transaction_id = secrets.token_urlsafe(32)
-        kept = next_url if len(next_url) <= _MOST_IN_STATE else ""
-        hidden = json.dumps([transaction_id, attempt, kept]).encode()
+        hidden = json.dumps([transaction_id, attempt, next_url]).encode()
         state = self._keyring.seal(_STATE, hidden)
         known: dict[str, str] = {}
         for name in sorted(extras, key=_is_comfort):
             if sum(map(len, known.values())) + len(extras[name]) <= _MOST_EXTRAS:
                 known[name] = extras[name]
+        # The way back stands in the state alone: cookies of many tabs must fit into one header.
         transaction = Transaction(
-            transaction_id, provider, next_url, redirect_uri, attempt, max_age, known
+            transaction_id, provider, "", redirect_uri, attempt, max_age, known
         )
-        cookie = self._keyring.sign(_PURPOSE, astuple(transaction)[:-1])
+        cookie = self._keyring.sign(_PURPOSE, astuple(transaction))
         key = self._keyring.keys[0]
         opened = Opened(
-            transaction,
+            replace(transaction, next_url=next_url),
             _derived(key, "nonce", transaction_id),
             _derived(key, "code verifier", transaction_id),
             expired=False,
@@ -137,12 +137,12 @@ class Transactions:
             room -= size
             if other != name and (place >= _MOST - 1 or room < 0):
                 self.forget(response, other)
-        # No Max-Age: a person who comes back late is still told where they wanted to go.
-        response.set_cookie(name, cookie, **self._attributes())
+        # Kept for longer than the sign-in may take: whoever comes back late starts anew by itself.
+        response.set_cookie(name, cookie, max_age=_KEPT, **cookies.attributes(https=self._https))
 
     def _present(self, request: Request) -> list[tuple[float, int, str]]:
         found = []
-        for name, value in request.cookies.items():
+        for name, value in cookies.sent(request):
             if _NAME.fullmatch(name):
                 try:
                     _, signed_at, _ = self._keyring.unsign(_PURPOSE, value)
@@ -152,7 +152,7 @@ class Transactions:
         return found
 
     def forget(self, response: Response, name: str) -> None:
-        response.delete_cookie(name, **self._attributes())
+        response.delete_cookie(name, **cookies.attributes(https=self._https))
 
     def finish(self, response: Response, state: str) -> None:
         """Take the cookie of a finished sign-in away."""
@@ -163,7 +163,7 @@ class Transactions:
 
         :raises TransactionLost: it did not, or its cookie is gone.
         """
-        values = request.cookies.getlist(self._cookie_name(state))
+        values = cookies.named(request, self._cookie_name(state))
         if len(values) != 1:
             raise TransactionLost("the browser has no cookie for this state")
         try:
@@ -171,7 +171,9 @@ class Transactions:
             hidden = self._open_state(state)
         except BrokenSeal as error:
             raise TransactionLost(f"the state or its cookie is {error}") from None
-        transaction = replace(Transaction(*payload), started_at=signed_at)
+        if not isinstance(payload, list) or len(payload) != len(Transaction.__struct_fields__):
+            raise TransactionLost("the cookie is one of another version")
+        transaction = replace(Transaction(*payload), next_url=hidden[2])
         if not secrets.compare_digest(transaction.id, hidden[0]):
             raise TransactionLost("state and cookie belong to different sign-ins")
         age = time.time() - signed_at
@@ -179,6 +181,7 @@ class Transactions:
             transaction,
             _derived(key, "nonce", transaction.id),
             _derived(key, "code verifier", transaction.id),
+            # A minute of grace: workers on several machines have clocks of their own.
             expired=not -60 <= age <= self._lifetime,
         )
 
@@ -198,7 +201,4 @@ class Transactions:
 
     def _cookie_name(self, state: str) -> str:
         digest = hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return f"{'__Host-' if self._https else ''}dify_oauth_tx_{digest}"
-
-    def _attributes(self) -> dict[str, Any]:
-        return {"path": "/", "secure": self._https, "httponly": True, "samesite": "Lax"}
+        return cookies.guarded_name(f"dify_oauth_tx_{digest}", https=self._https)

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import TokenRefused
@@ -48,9 +48,9 @@ class Expected:
 class IDTokenCheck:
     """What one sign-in demands of its ID token."""
 
-    nonce: str
-    access_token: str
-    code: str
+    nonce: str = field(repr=False)
+    access_token: str = field(repr=False)
+    code: str = field(repr=False)
     max_age: int | None = None
     required_acr: tuple[str, ...] = ()
 
@@ -104,7 +104,7 @@ def check_session_expiry(claims: dict[str, Any], now: float) -> None:
 
 def _clock_refusal(name: str, seconds: float) -> TokenRefused:
     return TokenRefused(
-        f"ID token: {name} is {abs(seconds):.0f} s in the {'future' if seconds > 0 else 'past'};"
+        f"{name} is {abs(seconds):.0f} s in the {'future' if seconds > 0 else 'past'};"
         " compare the clocks of this server and of the provider",
         code="clock_skew",
     )

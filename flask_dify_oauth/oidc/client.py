@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,8 @@ from .tokens import (
 )
 
 __all__ = ["Client", "Renewal", "TokenSet", "error_code"]
+
+_logger = logging.getLogger("flask_dify_oauth")
 
 #: Longer hints would overflow the address that the provider accepts; it then asks the person.
 _MOST_HINT = 4096
@@ -144,7 +147,7 @@ class Client:
         for method in ("client_secret_basic", "client_secret_post"):
             if method in metadata.token_endpoint_auth_methods:
                 return method
-        offered = ", ".join(map(error_code, metadata.token_endpoint_auth_methods))
+        offered = ", ".join(metadata.token_endpoint_auth_methods)
         raise ProviderUnusable(f"the token endpoint accepts no client secret, only: {offered}")
 
     def verify(self, tokens: TokenSet, check: IDTokenCheck) -> dict[str, Any]:
@@ -184,7 +187,7 @@ class Client:
             elif kind == "application/json":
                 claims = json_object(response.content)
             else:
-                raise ProviderUnusable(f"{url} answered with type {error_code(kind)}")
+                raise ProviderUnusable(f"{url} answered with type {kind[:80]!r}")
             found = text(claims, "sub", most=255)
         except StrictError as error:
             raise TokenRefused(f"userinfo: {error}") from None
@@ -201,7 +204,8 @@ class Client:
             found = verify_own_access_token(
                 tokens.access_token, self._keys, self._expected, claims["sub"], time.time()
             )
-        except TokenRefused:
+        except TokenRefused as error:
+            _logger.info("no roles from the access token: %s", error.logged)
             return {}
         return {name: found[name] for name in wanted if name in found}
 

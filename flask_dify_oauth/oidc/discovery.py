@@ -44,7 +44,10 @@ def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
     :raises StrictError: when a member is missing, of the wrong type, or leads where it must not.
     """
     if text(members, "issuer") != issuer:
-        raise StrictError(f"names issuer {members['issuer']!r} instead of {issuer!r}")
+        raise StrictError(
+            f"names issuer {members['issuer']!r} instead of {issuer!r}; if it is yours, set"
+            " DIFY_OAUTH_ISSUER to exactly that"
+        )
     types = texts(members, "response_types_supported")
     if types is not None and "code" not in types:
         raise StrictError("response_types_supported is without code")
@@ -143,10 +146,6 @@ class Discovery:
         :raises ProviderUnusable: it is not metadata of this issuer.
         """
         return self._kept.get()
-
-    def known(self) -> Metadata | None:
-        """The metadata if it was fetched before; asks nobody."""
-        return self._kept.known()
 
     def _fetch(self) -> Metadata:
         response = self._transport.get(self._url, accept="application/json")

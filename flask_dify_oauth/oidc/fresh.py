@@ -24,13 +24,20 @@ class Fresh(Generic[T]):
 
     :param lifetime: seconds until a value is fetched again.
     :param clock: seconds that only grow (``time.monotonic``).
+    :param patience: seconds to wait for a fetch that is under way, where there is no value yet.
     """
 
     def __init__(
-        self, fetch: Callable[[], T], *, lifetime: float, clock: Callable[[], float]
+        self,
+        fetch: Callable[[], T],
+        *,
+        lifetime: float,
+        clock: Callable[[], float],
+        patience: float = 2.0,
     ) -> None:
         self._fetch = fetch
         self._lifetime = lifetime
+        self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: tuple[T, float] | None = None
@@ -50,9 +57,10 @@ class Fresh(Generic[T]):
         if kept and self._clock() - kept[1] < self._lifetime:
             return kept[0]
         # Whoever has an old value that still serves does not wait for the one that fetches.
-        if not self._lock.acquire(blocking=not self._serves(kept)):
-            assert kept is not None
-            return kept[0]
+        if not self._lock.acquire(timeout=0 if self._serves(kept) else self._patience):
+            if kept is not None and self._serves(kept):
+                return kept[0]
+            raise ProviderUnavailable("another request has been asking for too long")
         try:
             if self._kept is not kept and self._kept:
                 return self._kept[0]
@@ -72,7 +80,7 @@ class Fresh(Generic[T]):
             return self._renew(None)
 
     def _renew(self, kept: tuple[T, float] | None) -> T:
-        if self._failure and self._clock() - self._failure[1] < _PAUSE_AFTER_FAILURE:
+        if self._failure and self._clock() < self._failure[1]:
             if kept and self._serves(kept):
                 return kept[0]
             error = self._failure[0]
@@ -81,7 +89,7 @@ class Fresh(Generic[T]):
         try:
             value = self._fetch()
         except (ProviderUnavailable, ProviderUnusable) as error:
-            self._failure = (error, self._clock())
+            self._failure = (error, self._clock() + _PAUSE_AFTER_FAILURE)
             if kept and self._serves(kept):
                 return kept[0]
             raise

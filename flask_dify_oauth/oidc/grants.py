@@ -141,7 +141,10 @@ def _ask(
         token_endpoint_auth_method=auth_method,
     )
     client.register_client_auth_method(("client_secret_basic", _basic))
-    client.register_compliance_hook("access_token_response", _checked_token_response)
+    secrets = [*parameters.values(), settings.client_secret or ""]
+    client.register_compliance_hook(
+        "access_token_response", lambda response: _checked(response, secrets)
+    )
     try:
         return dict(
             client.fetch_token(endpoint, grant_type=grant_type, allow_redirects=False, **parameters)
@@ -176,8 +179,11 @@ def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple
     return uri, headers, body
 
 
-def _checked_token_response(response: requests.Response) -> requests.Response:
-    """Read the token endpoint's answer strictly, before Authlib reads it."""
+def _checked(response: requests.Response, secrets: list[str]) -> requests.Response:
+    """Read the token endpoint's answer strictly, before Authlib reads it.
+
+    :param secrets: what was sent; a provider that quotes it must not put it into a log.
+    """
     if response.status_code in (429, 503):
         raise ProviderUnavailable(f"token endpoint answered {response.status_code}")
     try:
@@ -186,7 +192,11 @@ def _checked_token_response(response: requests.Response) -> requests.Response:
         raise ProviderUnusable(f"token endpoint answered {response.status_code}: {error}") from None
     if "error" in members:
         code = error_code(members["error"])
-        raise ProviderRefused(f"token endpoint: {code}", provider_error=code)
+        described = str(members.get("error_description", ""))
+        for secret in filter(None, secrets):
+            for form in (secret, quote_plus(secret)):
+                described = described.replace(form, "***")
+        raise ProviderRefused(f"token endpoint: {code}: {described[:200]}", provider_error=code)
     if response.status_code != 200:
         raise ProviderUnusable(f"token endpoint answered {response.status_code}")
     return response

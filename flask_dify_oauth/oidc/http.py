@@ -77,7 +77,8 @@ class _Watch(threading.local):
 def _shut(sock: socket.socket, fired: threading.Event) -> None:
     fired.set()
     with contextlib.suppress(OSError):  # it ended by itself
-        sock.shutdown(socket.SHUT_RDWR)
+        # The plain method: that of a TLS socket takes the encryption off first.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _pool_classes(watch: _Watch, deadline: float) -> dict[str, type[HTTPConnectionPool]]:
@@ -179,6 +180,10 @@ class _Adapter(HTTPAdapter):
 
     @staticmethod
     def _read(response: requests.Response, where: str) -> bytes:
+        # Identity was asked for: what is packed all the same may unpack without end.
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            response.close()
+            raise ProviderUnusable(f"{where} sent a packed answer that nobody asked for")
         body = bytearray()
         for chunk in response.iter_content(16_384):
             body += chunk

@@ -1,4 +1,4 @@
-"""Verifies what a provider signed: ID tokens and signed userinfo.
+"""Verifies what a provider signed: ID tokens, signed userinfo, access tokens about the person.
 
 One way in, :func:`verify_jws`, settles the signature with our own list of algorithms; the claims of
 each kind of token are judged after it, and a token of one kind never passes for another.

@@ -22,9 +22,9 @@ from flask import Flask, Request, Response
 from flask_session.base import ServerSideSessionInterface
 
 from ..errors import StoreUnavailable
-from . import record
+from . import cookies, record
 from .caches import keep_out_of_caches
-from .session import Session
+from .session import Session, current_session
 from .store import Owner, SessionStore, Stored
 from .vault import open_vault, seal_vault
 
@@ -44,6 +44,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     :param idle_lifetime: seconds without a request after which a session ends.
     :param absolute_lifetime: seconds after which it ends in any case.
     :param https: whether browsers come by https; the cookie is then ``__Host-`` and Secure.
+    :param binding: names the application and its providers: a session counts for nobody else, even
+        where several applications share a store.
     :param on_failure: the answer in place of one whose session could not be saved.
     """
 
@@ -57,6 +59,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         idle_lifetime: float,
         absolute_lifetime: float,
         https: bool,
+        binding: bytes,
         on_failure: Callable[[StoreUnavailable], Response],
     ) -> None:
         super().__init__(app, key_prefix="", permanent=False)
@@ -67,8 +70,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         #: a session is not written again for sliding before so many seconds have passed
         self._slide = min(60.0, idle_lifetime / 20)
         self._on_failure = on_failure
-        name = app.config["SESSION_COOKIE_NAME"]
-        self.cookie_name = f"__Host-{name}" if https and not name.startswith("__Host-") else name
+        self.cookie_name = cookies.guarded_name(app.config["SESSION_COOKIE_NAME"], https=https)
+        self._binding = binding
         self._secure = https
 
     def get_cookie_name(self, app: Flask) -> str:
@@ -80,13 +83,22 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     def get_cookie_samesite(self, app: Flask) -> str:
         return "Lax"
 
+    def current(self) -> Session:
+        """The session of this request.
+
+        :raises RuntimeError: when the application has put another kind in its place.
+        """
+        session = current_session()
+        if session is None:
+            raise RuntimeError("flask.session is not the one of flask-dify-oauth")
+        return session
+
     def open_session(self, app: Flask, request: Request) -> Session:
         return Session(self, request)
 
     def load(self, session: Session, request: Request) -> dict[str, Any]:
         """The data of the session that the browser's cookie names, else an empty one."""
-        values = self._cookie_values(request)
-        # Two cookies of one name: somebody planted one, and which is ours cannot be told.
+        values = cookies.named(request, self.cookie_name)
         if len(values) != 1 or not _COOKIE.fullmatch(values[0]):
             return {}
         stored = self.store.read(self._get_store_id(values[0]))
@@ -96,17 +108,10 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         session.cookie, session.stored = values[0], stored
         return data
 
-    def _cookie_values(self, request: Request) -> list[str]:
-        """Every value under our cookie's name; ``request.cookies`` would read all others."""
-        values = []
-        for pair in request.environ.get("HTTP_COOKIE", "").split(";"):
-            name, _, value = pair.partition("=")
-            if name.strip() == self.cookie_name:
-                values.append(value.strip())
-        return values
-
     def save_session(self, app: Flask, session: Session, response: Response) -> None:
         if not session.accessed and not session.loaded:
+            if response.is_streamed and not response.direct_passthrough:
+                keep_out_of_caches(response)  # what is still to come may touch the session
             return
         try:
             self._save(session)
@@ -156,15 +161,9 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         return Stored(record.encode(data), min(now + self._idle, ends_at), ends_at)
 
     def _send_cookie(self, app: Flask, session: Session, response: Response) -> None:
-        attributes: dict[str, Any] = {
-            "path": "/",
-            "secure": self._secure,
-            "httponly": True,
-            "samesite": "Lax",
-            "partitioned": self._secure and self.get_cookie_partitioned(app),
-        }
+        attributes = cookies.attributes(https=self._secure)
+        attributes["partitioned"] = self._secure and self.get_cookie_partitioned(app)
         if session.cookie is None:
-            # Browsers ignore the deletion of a __Host- cookie that lacks its attributes.
             response.delete_cookie(self.cookie_name, **attributes)
             return
         if session.permanent and session.stored:
@@ -265,7 +264,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     # What Flask-Session's base class names, in terms of our store.
 
     def _get_store_id(self, sid: str) -> bytes:
-        return hashlib.sha256(sid.encode()).digest()
+        return hashlib.sha256(self._binding + sid.encode()).digest()
 
     def _retrieve_session_data(self, store_id: bytes) -> dict[str, Any] | None:
         stored = self.store.read(store_id)

@@ -51,7 +51,7 @@ def decode(record: bytes) -> dict[str, Any] | None:
         return None
     try:
         return _decoder.decode(memoryview(record)[1:])
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return None
 
 

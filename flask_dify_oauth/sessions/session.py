@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flask import Request
+from flask import session as flask_session
 from flask.sessions import SessionMixin
 
 from .store import Stored
@@ -13,7 +14,7 @@ from .store import Stored
 if TYPE_CHECKING:
     from .interface import SessionInterface
 
-__all__ = ["Session"]
+__all__ = ["Session", "current_session"]
 
 
 class Session(SessionMixin):
@@ -96,3 +97,9 @@ class Session(SessionMixin):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'touched' if self.loaded else 'untouched'}>"
+
+
+def current_session() -> Session | None:
+    """The session of this request; None where the application has put another kind in its place."""
+    current = flask_session._get_current_object()  # type: ignore[attr-defined]
+    return current if isinstance(current, Session) else None

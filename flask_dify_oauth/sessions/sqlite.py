@@ -43,7 +43,8 @@ class SQLiteStore(SQLiteFile):
             if replaces is not None:
                 _delete(connection, replaces)
             connection.execute(
-                "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO session (key, record, idle_until, ends_at, issuer, subject, sid, note)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (key, *session[:3], *(owner or (None, None, None)), note),
             )
             if vault is not None:
@@ -172,7 +173,7 @@ class SQLiteStore(SQLiteFile):
         return int(number)
 
     def take(self, name: bytes, until: float) -> bool:
-        with self._writing(durable=False) as connection:
+        with self._writing(durable=True) as connection:
             connection.execute("DELETE FROM taken WHERE until <= ?", (time.time(),))
             taken = connection.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (name, until))
         return taken.rowcount == 1

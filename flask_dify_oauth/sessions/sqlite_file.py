@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections import deque
@@ -20,8 +21,10 @@ __all__ = ["SQLiteFile"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 #: Seconds that a writer waits for others, first for those of this process, then for those of other
-#: processes; a request must not wait long for a session.
-_BUSY = 0.25
+#: processes. An ordinary request must not wait long for its session; a sign-in or log-out, which
+#: cannot be repeated, may.
+_BUSY = (0.25, 0.25)
+_BUSY_ONCE = (3.0, 1.0)
 #: Seconds after which a reader looks again whether the file is still the one it has open.
 _LOOK = 1.0
 #: ``PRAGMA application_id``: this file is ours ("DOAs")
@@ -93,6 +96,12 @@ class SQLiteFile:
     def _lay_out(self) -> None:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        found = self._path.lstat()
+        # Whoever may write this file may sign in as anybody.
+        if not stat.S_ISREG(found.st_mode):
+            raise PermissionError("it is no plain file")
+        if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
+            raise PermissionError("others may write it; make it private (chmod 600)")
         with contextlib.closing(self._open()) as connection:
             # Several processes start at once; one lays out, and the others see that it is done.
             connection.execute("BEGIN IMMEDIATE")
@@ -110,7 +119,7 @@ class SQLiteFile:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._uri, timeout=_BUSY, isolation_level=None, check_same_thread=False, uri=True
+            self._uri, timeout=_BUSY[1], isolation_level=None, check_same_thread=False, uri=True
         )
         connection.execute("PRAGMA journal_mode = WAL")
         return connection
@@ -160,13 +169,15 @@ class SQLiteFile:
         if self._pid != os.getpid():
             self._start_over()
         turn = self._turn
-        if not turn.acquire(timeout=_BUSY):
+        ours, others = _BUSY_ONCE if durable else _BUSY
+        if not turn.acquire(timeout=ours):
             raise StoreUnavailable("session store: other writers took too long")
         try:
             self._look()
             connection = self._borrow()
             try:
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                connection.execute(f"PRAGMA busy_timeout = {int(others * 1000)}")
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")

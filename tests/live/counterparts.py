@@ -92,7 +92,7 @@ class Keycloak:
             },
         )
         health = f"http://127.0.0.1:{management}/health/ready"
-        self.server.wait_until(lambda: answers(health), seconds=180)
+        self.server.wait_until(lambda: answers(health), seconds=300)
 
     def admin(self, path: str, method: str = "GET") -> Any:
         """Ask the admin API of the realm."""

@@ -6,7 +6,6 @@ once in many threads of a process of its own, and prints the answers.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -45,8 +44,9 @@ def store_of(app: Flask) -> SessionStore:
     return store
 
 
-def key_of(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()
+def key_of(app: Flask, cookie: str) -> bytes:
+    key: bytes = app.extensions["dify_oauth"].sessions._get_store_id(cookie)
+    return key
 
 
 def cookie_of(browser: Browser) -> str:
@@ -54,14 +54,14 @@ def cookie_of(browser: Browser) -> str:
 
 
 def vault_of(app: Flask, cookie: str) -> dict[str, Any]:
-    sealed = store_of(app).read_vault(key_of(cookie))
+    sealed = store_of(app).read_vault(key_of(app, cookie))
     assert sealed is not None
     return open_vault(cookie, sealed)
 
 
 def change_vault(app: Flask, cookie: str, **members: Any) -> None:
     """Put members into the vault; None takes one out."""
-    store, key = store_of(app), key_of(cookie)
+    store, key = store_of(app), key_of(app, cookie)
     sealed = store.read_vault(key)
     assert sealed is not None
     vault = {**open_vault(cookie, sealed), **members}

@@ -83,6 +83,16 @@ def test_the_page_and_the_log_say_what_to_set(
     assert answer.get_json()["error"] == "insecure_transport"
 
 
+def test_a_view_that_sends_people_to_sign_in_looks_at_the_address_too(
+    build: Build, op: DemoProvider
+) -> None:
+    app = build(op.issuer)
+    app.add_url_rule("/go", "go", lambda: app.extensions["test.oauth"].login_redirect())
+    assert redirect_uri(get(app, "/go")) == CALLBACK
+    page = get(app, "/go", {"Host": "app.example.com"})
+    assert (page.status_code, heading(page)) == (400, WRONG)
+
+
 @pytest.mark.parametrize("path", OPEN)
 def test_pages_of_the_application_are_not_our_concern(build: Build, path: str) -> None:
     answer = get(build(), path, {"Host": "app.example.com"}, buffered=True)
@@ -143,10 +153,8 @@ def test_a_proxy_that_hides_the_real_host_is_recognised(
         page = get(app, path, {"Host": "localhost:8000", **told})
         assert (page.status_code, heading(page)) == (400, WRONG)
         assert "DIFY_OAUTH_EXTERNAL_URL" in page.text
-    nearby = {
-        name: value.replace("app.example.com", "localhost:3000") for name, value in told.items()
-    }
-    assert get(app, "/login", nearby).status_code == 303
+    for near in ("localhost:3000", "127.0.0.1", "[::1]:3000", "localhost:3000, localhost"):
+        assert get(app, "/login", {**told, "X-Forwarded-Host": near}).status_code == 303, near
 
 
 def test_an_address_on_loopback_is_the_one_that_is_used(build: Build, op: DemoProvider) -> None:

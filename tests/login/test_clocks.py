@@ -15,7 +15,7 @@ Build = Callable[..., Flask]
 
 
 @pytest.mark.parametrize("seconds", [0, 120, -120, 170, -170])
-@pytest.mark.parametrize("lifetime", [300, 3600])
+@pytest.mark.parametrize("lifetime", [60, 300, 3600])
 def test_two_minutes_do_no_harm(
     browser: Browser, op: DemoProvider, seconds: int, lifetime: int
 ) -> None:
@@ -45,6 +45,18 @@ def test_ten_minutes_are_refused_and_said_to_be_the_reason(
     assert f" {'in the future' if seconds > 0 else 'in the past'}" in caplog.text
     assert not browser.signed_in
     assert rows(app) == 0
+
+
+@pytest.mark.parametrize("name", ["iat", "nbf", "auth_time"])
+def test_one_time_in_the_future_is_enough(browser: Browser, op: DemoProvider, name: str) -> None:
+    op.shape_id_token = lambda claims: {
+        **claims,
+        name: claims["iat"] + 600,
+        "exp": claims["exp"] + 600,
+    }
+    page = browser.sign_in()
+    assert (page.status_code, heading(page)) == (400, "Two clocks do not agree")
+    assert not browser.signed_in
 
 
 def test_the_difference_that_is_borne_is_a_setting(build: Build, op: DemoProvider) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 import pytest
 from flask import Flask, abort, request, session
 
-from flask_dify_oauth import DifyOAuth, DifyOAuthError, Identity, SignInRefused, current_user
+from flask_dify_oauth import (
+    DifyOAuth,
+    DifyOAuthError,
+    Forbidden,
+    Identity,
+    SignInRefused,
+    current_user,
+)
 from flask_dify_oauth.demo import DemoProvider
 from tests.kit import Browser
 from tests.login.helpers import TX, cookies, heading, link, next_of, refresh, rows
@@ -52,16 +59,39 @@ def test_the_hook_changes_who_comes_in(browser: Browser, oauth: DifyOAuth) -> No
     assert (me["name"], me["roles"]) == ("Al", ["admin", "tea"])
 
 
-def test_the_last_hook_counts(browser: Browser, oauth: DifyOAuth) -> None:
+def test_a_second_hook_does_not_replace_the_first(browser: Browser, oauth: DifyOAuth) -> None:
     @oauth.on_sign_in
     def refuse(identity: Identity) -> None:
         raise SignInRefused("never")
 
-    @oauth.on_sign_in
-    def admit(identity: Identity) -> None:
-        return None
+    with pytest.raises(RuntimeError, match="on_sign_in hook already"):
+        oauth.on_sign_in(lambda identity: None)
+    assert browser.sign_in().status_code == 403
 
-    assert browser.sign_in().status_code == 303
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_hook_that_forbids_ends_in_a_page_and_no_loop(
+    browser: Browser, oauth: DifyOAuth, op: DemoProvider, ours: bool
+) -> None:
+    @oauth.on_sign_in
+    def forbid(identity: Identity) -> None:
+        if ours:
+            raise Forbidden("not you")
+        abort(403)
+
+    page = browser.sign_in()
+    assert (page.status_code, heading(page)) == (403, "This account may not come in")
+    assert "alice@example.com" in page.text
+    assert op.hits["token"] == 1
+    assert not browser.signed_in
+
+
+@pytest.mark.parametrize("step", ["/login", "/login/x?a=1", "/callback?code=x", "/logout"])
+def test_nobody_comes_back_to_a_step_of_the_sign_in(browser: Browser, step: str) -> None:
+    answer = browser.callback(
+        browser.at_provider(browser.to_provider(f"/login?next={quote(step)}"))
+    )
+    assert answer.headers["Location"] == "/"
 
 
 def test_the_hook_refuses_with_a_page_that_offers_another_account(
@@ -219,3 +249,21 @@ def test_every_application_has_hooks_of_its_own(build: Build, op: DemoProvider) 
         browser = Browser(app, op)
         assert browser.sign_in().status_code == status
         browser.close()
+
+
+def test_a_view_may_refuse_a_signed_in_person_with_our_page(browser: Browser, app: Flask) -> None:
+    @app.get("/editors")
+    def editors() -> str:
+        raise Forbidden("no editor")
+
+    answer = browser.open("/editors?x=1")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/login?next=%2Feditors")
+    browser.sign_in()
+    page = browser.open("/editors?x=1")
+    assert page.status_code == 403
+    assert "alice@example.com" in page.text
+    assert "no editor" not in page.text
+    assert "prompt=select_account" in page.text
+    problem = browser.fetch("/editors")
+    assert (problem.status_code, problem.json["error"]) == (403, "forbidden")

@@ -230,23 +230,26 @@ def test_a_provider_that_is_down_keeps_nobody_signed_in(
     assert "log-out not passed on" in caplog.text
 
 
-def test_a_provider_that_was_taken_out_of_the_settings_keeps_nobody(
+def test_a_session_counts_for_the_application_and_provider_that_made_it(
     build: Build, op: DemoProvider
 ) -> None:
-    app = build(op.issuer, SESSION_STORE=None)
+    """Applications that share a store share no sessions; none outlives its provider."""
+    app = build(op.issuer)
     browser = Browser(app, op)
     browser.sign_in()
     copied = cookies(browser.client)["session"]
-    store = Path(app.instance_path) / "sessions.db"
+    shared = f"sqlite:///{Path(app.instance_path) / 'sessions.db'}"
     dead = f"http://127.0.0.1:{free_port()}"
-    providers = {name: {"issuer": dead, "client_id": "app"} for name in ("x", "y")}
-    after = build(PROVIDERS=providers, SESSION_STORE=f"sqlite:///{store}")
-    browser.client = after.test_client()
-    browser.client.set_cookie("session", copied)
-    assert browser.signed_in
-    assert browser.open("/logout", method="POST").headers["Location"] == "/logged-out"
-    assert not browser.signed_in
-    assert browser.open("/logged-out").status_code == 200
+    others = [
+        build(op.issuer, client_id="public", CLIENT_SECRET=None, SESSION_STORE=shared),
+        build(op.issuer, EXTERNAL_URL="http://localhost:1", SESSION_STORE=shared),
+        build(dead, SESSION_STORE=shared),
+    ]
+    for other in [*others, build(op.issuer, SESSION_STORE=shared)]:
+        client = other.test_client()
+        client.set_cookie("session", copied)
+        expected = 401 if other in others else 200
+        assert client.get("/me").status_code == expected
     browser.close()
 
 

@@ -42,7 +42,7 @@ def devices(app: Flask, op: DemoProvider) -> Iterator[dict[str, Browser]]:
 
 
 def id_of(browser: Browser) -> str:
-    return key_of(cookies(browser.client)["session"]).hex()[:12]
+    return key_of(browser.app, cookies(browser.client)["session"]).hex()[:12]
 
 
 def items(page: TestResponse) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from flask import Flask
 from flask_dify_oauth import current_user
 from flask_dify_oauth.demo import DemoProvider
 from tests.kit import CALLBACK, NAVIGATION, Browser, query_of
-from tests.login.helpers import heading, link, next_of
+from tests.login.helpers import TX, cookies, heading, link, next_of
 
 Build = Callable[..., Flask]
 
@@ -63,6 +65,20 @@ def test_parameters_stand_once(browser: Browser, name: str) -> None:
     value = {"next": "/private", "prompt": "login", "max_age": "1", "again": "1"}.get(name, "x")
     page = browser.open("/login", query_string={name: [value, value]})
     assert page.status_code == 400
+
+
+def test_long_parameters_do_not_overflow_the_cookie(browser: Browser) -> None:
+    """Browsers drop a cookie of more than 4096 bytes, and with it the sign-in."""
+    letters = random.Random(0)
+    words = ["".join(letters.choices(ascii_letters + digits, k=195)) for _ in range(20)]
+    hint = "".join(chr(letters.randrange(0x4E00, 0x9FA0)) for _ in range(320))
+    page = "/private/" + "".join(words[:5])
+    query = {"acr_values": " ".join(words[10:]), "login_hint": hint, "next": page}
+    url = browser.open("/login", query_string=query).headers["Location"]
+    ((name, value),) = cookies(browser.client, TX).items()
+    assert len(name) + len(value) < 4000
+    done = browser.callback(browser.at_provider(url))
+    assert done.headers["Location"] == page
 
 
 def test_empty_parameters_are_as_good_as_none(browser: Browser) -> None:

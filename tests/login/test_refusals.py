@@ -77,6 +77,27 @@ def test_every_refusal_has_words_of_its_own(
     assert cookies(browser.client, TX) == {}
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"code": "c", "error": "access_denied"}, "This request cannot be used"),
+        ({}, "This request cannot be used"),
+        ({"code": "c", "state": None}, "This request cannot be used"),
+        ({"code": "c", "iss": "https://evil.example.com"}, "This request cannot be used"),
+        ({"code": "c", "iss": None}, "This request cannot be used"),
+    ],
+)
+def test_half_an_answer_is_none_and_spends_nothing(
+    browser: Browser, op: DemoProvider, more: dict[str, str | None], words: str
+) -> None:
+    url = browser.to_provider(PAGE)
+    answer = {"state": query_of(url)["state"], "iss": op.issuer, **more}
+    page = browser.open("/callback", query_string={k: v for k, v in answer.items() if v})
+    assert (page.status_code, heading(page), refresh(page)) == (400, words, None)
+    assert op.hits["token"] == 0
+    assert browser.callback(browser.at_provider(url)).headers["Location"] == PAGE
+
+
 def test_a_provider_that_cannot_be_reached_does_not_keep_the_application_down(
     build: Build, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,7 @@ from tests.login.renewing import key_of, store_of
 
 
 def ends_in(app: Flask, browser: Browser) -> float:
-    stored = store_of(app).read(key_of(cookies(browser.client)["session"]))
+    stored = store_of(app).read(key_of(app, cookies(browser.client)["session"]))
     assert stored is not None
     assert stored.idle_until <= stored.ends_at
     return stored.ends_at - time.time()

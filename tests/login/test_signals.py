@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from blinker import NamedSignal
-from flask import Flask
+from flask import Flask, session
 
 from flask_dify_oauth import Identity, current_user, signals
 from flask_dify_oauth.demo import DemoProvider
@@ -97,6 +97,23 @@ def test_listeners_hear_of_their_own_application(build: Build, op: DemoProvider)
             browser.sign_in()
             browser.close()
     assert heard == [first]
+
+
+def test_a_listener_may_fill_the_new_session_and_finds_nothing_old_in_it(
+    browser: Browser,
+) -> None:
+    browser.open("/keep/planted")
+    found = []
+
+    def receiver(sender: Flask, identity: Identity) -> None:
+        found.append(session.get("kept"))
+        session["mine"] = identity.username
+
+    with signals.user_signed_in.connected_to(receiver):
+        browser.sign_in()
+    assert found == [None]
+    assert browser.fetch("/kept").json is None
+    assert browser.signed_in
 
 
 def crash(sender: Any, **more: Any) -> None:

@@ -255,8 +255,8 @@ def test_a_late_writer_does_not_overwrite_newer_tokens(
 
     def meanwhile() -> None:
         store = store_of(app)
-        sealed = store.read_vault(key_of(cookie))
-        assert store.write_vault(key_of(cookie), seal_vault(cookie, newer), sealed)
+        sealed = store.read_vault(key_of(app, cookie))
+        assert store.write_vault(key_of(app, cookie), seal_vault(cookie, newer), sealed)
 
     op.answers["token"] = meanwhile
     assert ask(app, cookie) == (200, "newer")
@@ -298,7 +298,7 @@ def test_a_log_out_during_a_refresh_is_not_undone(
 ) -> None:
     cookie = cookie_of(inside)
     expire(app, cookie)
-    op.answers["token"] = lambda: store_of(app).delete(key_of(cookie))
+    op.answers["token"] = lambda: store_of(app).delete(key_of(app, cookie))
     assert ask(app, cookie)[0] == 401
     assert rows(app) == rows(app, "vault") == 0
 

@@ -26,9 +26,8 @@ def test_metadata_is_asked_below_the_issuer_without_a_double_slash(issuer: str) 
     url = issuer.rstrip("/") + WELL_KNOWN
     pages = Pages({url: metadata(issuer)})
     found = Discovery(pages.transport, issuer, lifetime=100, clock=Clock())
-    assert found.known() is None
     assert found.metadata().issuer == issuer
-    assert found.known() is found.metadata()
+    assert found.metadata() is found.metadata()
     assert pages.hits == {url: 1}
     assert pages.sent[0].headers["Accept"] == "application/json"
 

@@ -6,14 +6,13 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flask_dify_oauth.errors import ProviderUnavailable, ProviderUnusable
 from flask_dify_oauth.judging import ALGORITHMS
 from flask_dify_oauth.oidc.keys import REFETCH_PAUSE, parse_keys
 from flask_dify_oauth.oidc.strict import StrictError
 from tests.oidc.stub import JWKS, Clock, Pages, b64, key_set, key_store, make_key, public
+from tests.properties import given, st
 
 RSA, OTHER = public(make_key("RSA")), public(make_key("RSA", "other"))
 EC = public(make_key("P-256"))

@@ -90,7 +90,7 @@ def test_the_client_proves_itself_in_one_way(
 
 def test_a_secret_is_not_sent_where_no_fitting_way_is_offered() -> None:
     pages = make_pages(token_endpoint_auth_methods_supported=["private_key_jwt", "<none>"])
-    with pytest.raises(ProviderUnusable, match="private_key_jwt, unspecified"):
+    with pytest.raises(ProviderUnusable, match="private_key_jwt, <none>"):
         redeem(pages)
     assert pages.hits[TOKEN] == 0
 
@@ -179,8 +179,8 @@ def test_members_that_nobody_asked_for_do_no_harm(value: Any) -> None:
     pages = make_pages({**GOOD, "expires_at": value, "userinfo": value, "token": value})
     try:
         assert redeem(pages).expires_at == pytest.approx(time.time() + 300, abs=5)
-    except DifyOAuthError:
-        assert value in ({}, [])  # refused as a whole is as good
+    except ProviderUnusable:
+        assert value in ({}, [], "x")  # refused as a whole is as good
 
 
 def test_no_id_token_says_what_to_check() -> None:

@@ -7,8 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flask_dify_oauth.errors import TokenRefused
 from flask_dify_oauth.judging import ALGORITHMS
@@ -32,6 +30,7 @@ from tests.oidc.stub import (
     public,
     sign,
 )  # fmt: skip
+from tests.properties import given, st
 
 CLAIMS = {"iss": ISSUER, "sub": "alice"}
 NOW = 1_800_000_000
@@ -171,6 +170,12 @@ def test_what_is_no_jws(raw: str) -> None:
     with pytest.raises(TokenRefused):
         verify(raw, keys=keys)
     assert not keys.hits
+
+
+def test_a_token_has_a_largest_size() -> None:
+    assert verify(sign({"padding": "x" * 150_000}))
+    with pytest.raises(TokenRefused, match="bearable size"):
+        verify(sign({"padding": "x" * 200_000}))
 
 
 @given(raw=st.text("eyJhbGciOiJSUzI1NiJ9.-_=AZ", max_size=80) | st.text(max_size=40))

@@ -130,6 +130,16 @@ def test_refused(claims: dict[str, Any], said: str) -> None:
         assert "compare the clocks" in caught.value.detail
 
 
+@pytest.mark.parametrize("audience", [[5], ["5", 5], 5])
+def test_an_audience_of_numbers_is_nobody(audience: Any) -> None:
+    store = key_store(Pages({JWKS: key_set(public(key_for("RS256"), kid="one"))}))
+    expected = Expected("5", ("RS256",), FITS.issuer_fits, SKEW)
+    wanted = IDTokenCheck("n", ACCESS_TOKEN, CODE)
+    assert verify_id_token(token(aud="5"), store, expected, wanted, NOW)
+    with pytest.raises(TokenRefused, match="aud"):
+        verify_id_token(token(aud=audience), store, expected, wanted, NOW)
+
+
 @pytest.mark.parametrize("name", ["iss", "sub", "aud", "exp", "iat", "nonce"])
 def test_required_claims(name: str) -> None:
     with pytest.raises(TokenRefused, match=name):
@@ -191,7 +201,10 @@ def test_hashes_are_those_of_the_algorithm(alg: str, digest: str) -> None:
 @pytest.mark.parametrize(
     "payload",
     [b"[]", b"null", b"", b"{", b'"x"', b"\xff", b'{"a":NaN}',
-     json.dumps(CLAIMS).encode()[:-1] + b', "sub": "bob"}'],
+     json.dumps(CLAIMS).encode()[:-1] + b', "sub": "bob"}',
+     json.dumps(CLAIMS).encode()[:-1] + b', "x": NaN}',
+     json.dumps(CLAIMS).encode()[:-1] + b', "x": -Infinity}',
+     json.dumps(CLAIMS).encode()[:-1] + b', "x": 1e999}',],
     ids=lambda raw: repr(raw[-16:]),
 )  # fmt: skip
 def test_claims_that_are_no_strict_json(payload: bytes) -> None:

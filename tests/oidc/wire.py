@@ -25,6 +25,8 @@ class Wire:
     requests: list[bytes] = field(default_factory=list)
     #: by which connection each of them came
     came_by: list[int] = field(default_factory=list)
+    #: how many of the connections this side has closed
+    closed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -98,6 +100,7 @@ def running(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Wire]
                 if not script(sock, number):
                     break
             sock.close()
+            wire.closed += 1
 
     def accept() -> None:
         with contextlib.suppress(OSError):

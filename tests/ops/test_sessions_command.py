@@ -85,7 +85,7 @@ def test_list_shows_everybody(run: Run, people: dict[str, Browser], op: DemoProv
         assert (entry["issuer"], entry["device"]) == (op.issuer, "Firefox, Linux")
         assert entry["address"] == "127.0.0.1"
         assert entry["signed_in_at"] <= entry["used_at"] < entry["ends_at"]
-    ids = {key_of(cookie_of(browser)).hex()[:12] for browser in people.values()}
+    ids = {key_of(browser.app, cookie_of(browser)).hex()[:12] for browser in people.values()}
     assert {entry["id"] for entry in told} == ids
     plain = run("list").stdout.splitlines()
     assert len(plain) == 4
@@ -104,7 +104,7 @@ def test_list_of_one_person(run: Run, people: dict[str, Browser], op: DemoProvid
 
 
 def test_show_tells_more_of_one(run: Run, people: dict[str, Browser]) -> None:
-    key = key_of(cookie_of(people["bob"])).hex()
+    key = key_of(people["bob"].app, cookie_of(people["bob"])).hex()
     for given in (key[:12], key):
         told = json.loads(run("show", given, "--json").stdout)
         assert (told["id"], told["username"], told["user_agent"]) == (key[:12], "bob", FIREFOX)
@@ -115,7 +115,7 @@ def test_show_tells_more_of_one(run: Run, people: dict[str, Browser]) -> None:
 def test_neither_tokens_nor_cookies_are_shown(
     run: Run, people: dict[str, Browser], app: Flask
 ) -> None:
-    key = key_of(cookie_of(people["bob"])).hex()[:12]
+    key = key_of(people["bob"].app, cookie_of(people["bob"])).hex()[:12]
     outputs = [run(*args).output for args in (
         ["list"], ["list", "--json"], ["show", key], ["show", key, "--json"],
     )]  # fmt: skip
@@ -134,7 +134,7 @@ def test_what_a_browser_sends_cannot_write_to_the_terminal(
     agent = "Evil\x1b[2J\x9b/1 " + "x" * 500
     browser.client.environ_base["HTTP_USER_AGENT"] = agent
     browser.sign_in()
-    key = key_of(cookie_of(browser)).hex()[:12]
+    key = key_of(browser.app, cookie_of(browser)).hex()[:12]
     for out in (run("list").output, run("show", key).output):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
     assert len(json.loads(run("show", key, "--json").stdout)["user_agent"]) == 200
@@ -145,7 +145,7 @@ def test_revoke_by_id(
     run: Run, people: dict[str, Browser], farewells: list[tuple[str, str]]
 ) -> None:
     subject = subject_of(people["bob"])
-    key = key_of(cookie_of(people["bob"])).hex()[:12]
+    key = key_of(people["bob"].app, cookie_of(people["bob"])).hex()[:12]
     assert run("revoke", key).stdout == "Ended 1.\n"
     assert who(people) == {"alice", "alice2", "carol"}
     assert farewells == [(subject, "revoked")]

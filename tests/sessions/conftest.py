@@ -120,6 +120,9 @@ def add_views(site: Site) -> None:
         elif what == "regenerate":
             interface.regenerate(current())
             session[key] = "slow"
+        elif what == "renew":
+            interface.regenerate(current())
+            return str(dict(session))
         return str(before)
 
     @app.get("/in")

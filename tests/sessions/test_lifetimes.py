@@ -177,9 +177,17 @@ def test_changes_around_regenerate_are_kept(site: Site) -> None:
         session["two"] = 2
         return "around"
 
+    @site.app.get("/before")
+    def before() -> str:
+        session["three"] = 3
+        site.interface.regenerate(session._get_current_object())  # type: ignore[attr-defined]
+        return "before"
+
     site.get("/in")
     site.get("/around")
     assert site.get("/read").json == {"who": "alice", "one": 1, "two": 2}
+    site.get("/before")
+    assert site.get("/read").json == {"who": "alice", "one": 1, "two": 2, "three": 3}
 
 
 def test_ended_sessions_are_swept_away(site: Site, hours: Hours) -> None:
@@ -194,7 +202,7 @@ def test_ended_sessions_are_swept_away(site: Site, hours: Hours) -> None:
     assert len(site.rows("vault")) == 1
 
 
-RECORDS = [b"", b"\x02\x80", b"\x00\x80", b"\x80", b"\x01", b"\x01\xc0", b"\x01\x90",
+RECORDS = [b"", b"\x02\x81\xa3who\xa3bob", b"\x00\x80", b"\x80", b"\x01", b"\x01\xc0", b"\x01\x90",
            b"\x01\x81\xa1\xff\x01", b"cos\nsystem\n(S'id'\ntR.",
            b"\x01\x81\xa1a" + b"\x91" * 5000]  # fmt: skip
 

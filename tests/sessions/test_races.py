@@ -49,6 +49,14 @@ def test_nor_one_that_was_regenerated(site: Site) -> None:
     assert site.get("/read").json == {"who": "alice"}
 
 
+def test_a_session_that_ended_before_it_was_regenerated_is_over(site: Site) -> None:
+    cookie = begin(site)
+    answer = site.in_flight("/slow/renew/a", cookie, lambda: site.get("/out"))
+    assert answer.text == "{}"
+    assert "Max-Age=0" in answer.headers["Set-Cookie"]
+    assert site.rows() == []
+
+
 def test_regenerated_twice_at_once_it_has_one_successor(site: Site) -> None:
     cookie = begin(site)
     answer = site.in_flight("/slow/regenerate/a", cookie, lambda: site.get("/regenerate"))

@@ -79,15 +79,26 @@ def test_what_is_created_is_read_until_it_ends(store: SQLiteStore) -> None:
     store.delete(b"k")
 
 
-def test_an_ended_session_is_dead_for_every_method(store: SQLiteStore) -> None:
-    store.create(b"k", lasting(idle=-1), b"vault")
-    far = time.time() + 500
-    assert store.read(b"k") is None
-    assert store.read_vault(b"k") is None
-    assert store.update(b"k", lambda old: b"new", far) is None
-    store.touch(b"k", far)
-    assert store.move(b"k", b"l", b"v") is False
+ASK_THE_DEAD: dict[str, Callable[[SQLiteStore, float], object]] = {
+    "read": lambda store, far: store.read(b"k") is None,
+    "read_vault": lambda store, far: store.read_vault(b"k") is None,
+    "update": lambda store, far: store.update(b"k", lambda old: b"new", far) is None,
+    "touch": lambda store, far: store.touch(b"k", far) is None,
+    "move": lambda store, far: store.move(b"k", b"l", b"v") is False,
+}
+
+
+@pytest.mark.parametrize("ask", ASK_THE_DEAD.values(), ids=ASK_THE_DEAD)
+def test_an_ended_session_is_dead_for_every_method(
+    store: SQLiteStore, ask: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(b"k", lasting(idle=100), b"vault")
+    later = time.time() + 101
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert ask(store, later + 500)
+    assert count(store, "session") == 1  # not swept yet, and dead all the same
     assert (store.read(b"k"), store.read(b"l")) == (None, None)
+    assert (store.read_vault(b"k"), store.read_vault(b"l")) == (None, None)
 
 
 def test_what_is_not_there_is_not_made(store: SQLiteStore) -> None:

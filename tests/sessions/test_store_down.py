@@ -73,19 +73,18 @@ def test_a_change_that_cannot_be_saved_is_not_answered_as_saved(
 
 def test_headers_of_the_answer_that_was_replaced_do_not_stay(site: Site) -> None:
     closed: list[bool] = []
+    kept: list[object] = []
 
     @site.app.get("/download")
     def download() -> Any:
         session["downloads"] = 1
 
-        def parts() -> Any:
-            try:
-                yield b"secret"
-            finally:
+        class Body(list[bytes]):
+            def close(self) -> None:
                 closed.append(True)
 
-        body = parts()
-        next(body)
+        body = Body([b"secret"])
+        kept.append(body)
         answer = Response(body, content_type="application/pdf")
         answer.headers["Content-Disposition"] = "attachment"
         answer.headers["ETag"] = '"x"'
@@ -123,6 +122,22 @@ def test_log_out_that_cannot_be_written_is_not_claimed(site: Site) -> None:
     assert answer.status_code == 503
     site.spy.fail = None
     assert site.get("/read", site.with_cookie(cookie)).json == {"who": "alice"}
+
+
+def test_a_view_that_makes_do_without_a_session_is_not_cached_either(site: Site) -> None:
+    @site.app.get("/anyway")
+    def anyway() -> str:
+        try:
+            return f"hello {session['who']}"
+        except StoreUnavailable:
+            return "hello somebody"
+
+    site.get("/in")
+    break_store(site)
+    answer = site.get("/anyway")
+    assert (answer.status_code, answer.text) == (200, "hello somebody")
+    assert answer.cache_control.no_store
+    assert "Cookie" in answer.headers["Vary"]
 
 
 def test_it_comes_back(site: Site) -> None:

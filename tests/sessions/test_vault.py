@@ -11,13 +11,12 @@ from typing import Any
 
 import flask_session.base
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import flask_dify_oauth
 from flask_dify_oauth.sessions import record
 from flask_dify_oauth.sessions.interface import SessionInterface
 from flask_dify_oauth.sessions.vault import open_vault, seal_vault
+from tests.properties import example, given, settings, st
 from tests.sessions.conftest import Site
 
 TOKENS = {"access_token": "AT", "refresh_token": None, "expires_at": 1.5, "scope": "openid"}
@@ -82,6 +81,8 @@ def test_times_come_back_and_tuples_are_lists() -> None:
     assert record.decode(record.encode(data)) == {"when": when, "pair": [1, 2]}
 
 
+@example(raw=b"\xde\x00\x03\x00\x00\x00\x00\xd4\x00\x00\x00")
+@example(raw=b"\x81\x90\x01")
 @given(raw=st.binary(max_size=60))
 def test_bytes_that_are_no_record_are_no_session(raw: bytes) -> None:
     for prefix in (b"", b"\x01", b"\x01\x81\xa1a"):

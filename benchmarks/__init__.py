@@ -1,0 +1,1 @@
+"""Measures the package against bare Flask and against its peers. `make bench` runs all."""

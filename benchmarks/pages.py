@@ -1,0 +1,93 @@
+"""Bare Flask, the package, and checks written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import redirect, render_template, session
+
+from .model import Page, Seed, candidate, cookie_of, make_app, page_view, stranger
+
+# Flask as it is, with a SECRET_KEY. Its visitor has a cookie too, of another name and the same
+# length: Flask then reads the cookies, and finds no session that it would have to verify.
+
+
+@candidate("bare", "bare Flask, public page")
+def _bare(seed: Seed) -> Page:
+    return Page(make_app(seed, page_view), stranger(seed), guarded=False)
+
+
+@candidate("bare_template", "bare Flask, public page from a template")
+def _bare_template(seed: Seed) -> Page:
+    app = make_app(seed, lambda: render_template("name.html", name=seed.claims["name"]))
+    return Page(app, stranger(seed), guarded=False)
+
+
+# The package.
+
+
+def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True) -> Page:
+    from flask_dify_oauth import DifyOAuth, login_required
+
+    app = make_app(seed, login_required(view) if guarded else view)
+    app.config.update(
+        DIFY_OAUTH_ISSUER=seed.issuer,
+        DIFY_OAUTH_CLIENT_ID="app",
+        DIFY_OAUTH_CLIENT_SECRET="a secret",
+    )
+    DifyOAuth(app)
+    return Page(app, {"Cookie": f"session={seed.our_cookie}"}, guarded)
+
+
+@candidate("public", "**flask-dify-oauth**, public page, session cookie sent", goal=1.05)
+def _public(seed: Seed) -> Page:
+    return _ours(seed, page_view, guarded=False)
+
+
+@candidate(
+    "protected",
+    "**flask-dify-oauth**, protected page, SQLite",
+    goal=1.2,
+    module="flask_dify_oauth",
+)
+def _protected(seed: Seed) -> Page:
+    return _ours(seed, page_view)
+
+
+@candidate(
+    "protected_template",
+    "**flask-dify-oauth**, protected page from a template with `current_user.name`, SQLite",
+    base="bare_template",
+)
+def _protected_template(seed: Seed) -> Page:
+    return _ours(seed, lambda: render_template("current_user.html"))
+
+
+# Checks written by hand on Flask's signed cookie, as Authlib's documentation shows them.
+
+
+def _by_hand(seed: Seed, *, permanent: bool) -> Page:
+    def view() -> Any:
+        return page_view() if session.get("user") else redirect("/login")
+
+    def sign_in() -> None:
+        session.permanent = permanent
+        session["user"] = seed.claims
+
+    app = make_app(seed, view)
+    return Page(app, cookie_of(app, sign_in))
+
+
+@candidate(
+    "by_hand",
+    "check by hand, Flask's cookie session",
+    module="authlib.integrations.flask_client",
+)
+def _by_hand_session(seed: Seed) -> Page:
+    return _by_hand(seed, permanent=False)
+
+
+@candidate("by_hand_permanent", "the same, session marked permanent")
+def _by_hand_permanent(seed: Seed) -> Page:
+    return _by_hand(seed, permanent=True)
