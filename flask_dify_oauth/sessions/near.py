@@ -112,11 +112,15 @@ class NearCache:
 
     def evict(self, key: bytes) -> None:
         """This process itself changed the session."""
+        if self._pid != os.getpid():
+            self._after_fork()
         with self._lock:
             self._drop(key)
 
     def close(self) -> None:
         """Give everything up; the next session that is read begins anew."""
+        if self._pid != os.getpid():
+            self._after_fork()
         with self._lock:
             self._empty()
             self._not_before = 0.0

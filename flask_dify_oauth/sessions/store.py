@@ -117,7 +117,7 @@ class SessionStore(Protocol):
     def everyone(self) -> Iterator[Listed]:
         """All living sessions that have an owner, read page by page and in no order.
 
-        A session that begins or gets another key meanwhile may be missing.
+        A session that begins or gets another key meanwhile may be missing or come twice.
         """
 
     def delete_found(

@@ -107,7 +107,11 @@ class Tracking:
         try:
             message, end = _parse(self._buffer, 0)
         except _Incomplete:
+            if len(self._buffer) > _MOST:
+                raise ConnectionError("a message without end") from None
             return None
+        except (ValueError, RecursionError):
+            raise ConnectionError("the server speaks no RESP3") from None
         del self._buffer[:end]
         return message
 
@@ -123,6 +127,8 @@ class _Incomplete(Exception):
 
 
 _NOTHING: list[bytes] = []
+#: bytes that one message may have
+_MOST = 16 * 1024 * 1024
 _NIL = b"(nil)"
 
 

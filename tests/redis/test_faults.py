@@ -181,6 +181,10 @@ def test_sentinels_fail_over_under_load(tmp_path: Path) -> None:
             for _ in range(2):
                 master = group.master
                 load.failed = 0
+                last = key()
+                store.create(last, lasting(), None)
+                time.sleep(0.2)
+                store.delete(last)  # a log-out in the last moment
                 killed = time.monotonic()
                 master.kill()
                 servers.until(lambda master=master: group.master is not master)
@@ -188,6 +192,7 @@ def test_sentinels_fail_over_under_load(tmp_path: Path) -> None:
                 print(f"answers again after {time.monotonic() - killed - 0.3:.1f} s,"
                       f" {load.failed} failed, slowest {load.slowest:.2f} s")  # fmt: skip
                 assert load.failed
+                assert store.read(last) is None
                 master.start()
                 servers.until(lambda: group.master.replicas() == 2)
                 servers.until(load.flows)

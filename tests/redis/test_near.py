@@ -328,6 +328,23 @@ def test_a_fork_listens_for_itself(own: Server) -> None:
     store.close()
 
 
+def test_a_fork_while_the_cache_is_in_use(own: Server) -> None:
+    """The lock that another thread of the parent holds is not waited for in the child."""
+    store, k = reopen(own), key()
+    store.create(k, lasting(), None)
+    until(lambda: warm(store, k))
+    with store.near._lock:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                store.delete(k)
+                status = 0 if store.read(k) is None else 2
+            os._exit(status)
+        assert until(lambda: os.waitpid(child, os.WNOHANG)[0], 10)
+    assert store.read(k) is None
+
+
 def test_sentinels_name_another_master(
     make_store: Callable[..., Any], sentinels: Sentinels
 ) -> None:
