@@ -107,6 +107,8 @@ class RedisStore(RedisLists):
             *(value, left, vault or b"", whose, key, ends, int(now * 1000), len(others)),
         )
         self._evict(key, replaces)
+        if replaces is not None:
+            self._settle()
         if not made:
             raise StoreUnavailable("session store: a session of this key is there already")
         if gone and replaces is not None:
@@ -135,6 +137,7 @@ class RedisStore(RedisLists):
                 raise
             self._evict(old)
             if done == 1:
+                self._settle()
                 if whose:
                     self._unlist({old: whose})
                 return True
@@ -158,6 +161,7 @@ class RedisStore(RedisLists):
             done = self._client.run(lua.UPDATE, keys, current.stamp, value, idle, int(now * 1000))
             self._evict(key)
             if done == 1:
+                self._settle()
                 ends_at = current.ends_at
                 return Stored(record, min(idle_until, ends_at), ends_at, stamp)
             if done == 0:
@@ -174,6 +178,7 @@ class RedisStore(RedisLists):
     def delete(self, key: bytes) -> None:
         _, whose = self._client.run(lua.DELETE, self._keys(key), durable=True)
         self._evict(key)
+        self._settle()
         if whose:
             self._unlist({key: whose})
 

@@ -155,6 +155,15 @@ class RedisClient:
         except self._failures as error:
             raise _unavailable(error) from None
 
+    def settle(self) -> None:
+        """Let the server say one thing more.
+
+        It answers and sends invalidations out in one turn of its loop, in either order; the answer
+        to what it is asked after that shows that the turn is over, and every cache has been told.
+        """
+        if self.address.kind != "cluster":
+            self.command("PING")
+
     def run(
         self, script: Script, keys: Sequence[bytes], *arguments: Any, durable: bool = False
     ) -> Any:

@@ -45,6 +45,11 @@ class RedisLists:
                 if key is not None:
                     self.near.evict(self._session(key))
 
+    def _settle(self) -> None:
+        """Return when every cache has been told of what was changed, in this process or another."""
+        with contextlib.suppress(StoreUnavailable):  # the change itself is done
+            self._client.settle()
+
     def find(self, issuer: str, subject: str | None = None, sid: str | None = None) -> list[Listed]:
         index, members = self._members(issuer, subject, sid)
         found = list(self._look_up(members))
@@ -143,6 +148,7 @@ class RedisLists:
             durable=True,
         )
         self._evict(*members)
+        self._settle()
         gone = {
             member: bytes(whose)
             for member, (_, whose) in zip(members, answers, strict=True)

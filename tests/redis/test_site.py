@@ -78,7 +78,7 @@ def test_trips_of_a_request(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(
             client, name, lambda *a, _real=real, **k: (trips.append(a[0]), _real(*a, **k))[1]
         )
-    for path, most in (("/plain", 0), ("/read", 1), ("/set/a/1", 2)):
+    for path, most in (("/plain", 0), ("/read", 1), ("/set/a/1", 3)):
         trips.clear()
         site.get(path)
         assert len(trips) <= most, (path, trips)
