@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flask import Request, Response
 
-from ..access.identity import Identity, current_identity
+from ..access.identity import Identity, account_of, current_identity
 from ..access.listing import Entry, end_entry, end_everywhere, entries
 from ..errors import InvalidRequest
 from ..sessions.interface import SessionInterface
@@ -16,7 +16,6 @@ from .forms import Forms
 from .pages import page
 from .parameters import single
 from .redirects import see_other
-from .tokens import current_session
 
 __all__ = ["OwnSessions", "Span", "span_of"]
 
@@ -57,7 +56,7 @@ class OwnSessions:
 
     def answer(self, request: Request) -> Response:
         """The page, or what its form asks for."""
-        identity, current = current_identity(), current_session()
+        identity, current = current_identity(), self._sessions.current()
         mine = self._sessions._get_store_id(current.cookie or "")
         here = self._addresses.route(request, "/sessions")
         if request.method != "POST":
@@ -92,7 +91,7 @@ class OwnSessions:
             sessions=[self._shown(entry, mine) for entry in found[:_MOST]],
             more=max(0, len(found) - _MOST),
             others=any(entry.key != mine for entry in found),
-            account=identity.email or identity.username or identity.name,
+            account=account_of(identity),
             home_url=self._addresses.home(request),
             fields=self._forms.fields(),
         )

@@ -12,7 +12,7 @@ from ..access.identity import Identity, current_identity
 from ..errors import NotSignedIn, ProviderRefused, ProviderUnavailable, ProviderUnusable
 from ..sessions.session import Session
 from .failures import answer_failure
-from .tokens import Tokens, current_session
+from .tokens import Tokens
 
 __all__ = ["Recheck"]
 
@@ -41,7 +41,7 @@ class Recheck:
 
         :raises StoreUnavailable: it cannot be said.
         """
-        identity, session = current_identity(), current_session()
+        identity, session = current_identity(), self._tokens.session()
         age = time.time() - session.get(_CHECKED, identity.signed_in_at or 0)
         if -_APART <= age < self._every or self._tokens.spared(identity.provider):
             return None

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from flask import request
-from flask import session as flask_session
 
 from ..access.identity import Identity, current_identity
 from ..errors import (
@@ -79,6 +78,10 @@ class Tokens:
         #: by provider: when it last failed to answer (monotonic seconds)
         self._failed: dict[str, float] = {}
 
+    def session(self) -> Session:
+        """The session of this request."""
+        return self._sessions.current()
+
     def access_token(self) -> str:
         """A valid access token of the person of this request.
 
@@ -86,9 +89,10 @@ class Tokens:
         :raises GrantGone: the provider gives no more tokens; the session has ended.
         :raises ProviderUnavailable, ProviderUnusable, ProviderRefused: it cannot be had now.
         """
-        identity, session = current_identity(), current_session()
+        identity = current_identity()
         if not identity:
             raise NotSignedIn("an access token of nobody was asked for", next_url=self._here())
+        session = self.session()
         held = self.read(session)
         if not fresh(held.vault, time.time()):
             held = self._fresher(session, identity, held)
@@ -258,8 +262,3 @@ class Tokens:
 
     def _here(self) -> str:
         return self._addresses.way_back(request)
-
-
-def current_session() -> Session:
-    """The session of this request itself, not Flask's stand-in for it."""
-    return flask_session._get_current_object()  # type: ignore[attr-defined,no-any-return]
