@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, Undefined
 
 from ..errors import DifyOAuthError
 from .messages import LANGUAGES, choose_language, message_for, translations
+from .parts import current_parts
 
 __all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "secure_headers"]
 
@@ -44,7 +45,7 @@ def page(template: str, *, status: int = 200, **context: Any) -> Response:
     """
     language = choose_language(request.accept_languages)
     context["language"] = LANGUAGES[language]
-    context.setdefault("app_name", current_app.config.get("DIFY_OAUTH_APP_NAME"))
+    context.setdefault("app_name", current_parts().settings.app_name)
     name = f"dify_oauth/{template}.html"
     try:
         full = dict(context)
@@ -154,11 +155,10 @@ def _problem(error: DifyOAuthError, members: Mapping[str, Any]) -> Response:
 
 
 def _answer(body: str, status: int, mimetype: str, language: str) -> Response:
-    external: object = current_app.config.get("DIFY_OAUTH_EXTERNAL_URL")
     response = Response(body, status, mimetype=mimetype)
     response.content_language.add(LANGUAGES[language])
     response.vary.update(("Accept-Language", "Cookie"))
-    return secure_headers(response, loopback=not str(external or "").lower().startswith("https:"))
+    return secure_headers(response, loopback=not current_parts().settings.https)
 
 
 def _web_address(url: str | None) -> str | None:

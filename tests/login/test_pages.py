@@ -9,6 +9,7 @@ import re
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,7 +62,10 @@ PAGES: list[tuple[str, dict[str, Any]]] = [
 
 def make_app(folder: Path | None = None, **config: Any) -> Flask:
     app = Flask("example", template_folder=str(folder) if folder else None)
-    app.config.update(DIFY_OAUTH_APP_NAME=EVIL, TESTING=True, **config)
+    app.config.update(TESTING=True, **config)
+    external = str(config.get("DIFY_OAUTH_EXTERNAL_URL") or "").lower()
+    settings = SimpleNamespace(app_name=EVIL, https=external.startswith("https:"))
+    app.extensions["dify_oauth"] = SimpleNamespace(settings=settings)
     blueprint = Blueprint(
         "dify_oauth",
         "dify_oauth",
@@ -148,10 +152,10 @@ def test_pages_are_whole_quiet_and_escaped(
 
 def test_titles_name_page_and_application() -> None:
     app = make_app()
-    app.config["DIFY_OAUTH_APP_NAME"] = "Portal"
+    app.extensions["dify_oauth"].settings.app_name = "Portal"
     html = show(app, "choose", providers=PROVIDERS).get_data(as_text=True)
     assert "<title>Sign in – Portal</title>" in html
-    app.config["DIFY_OAUTH_APP_NAME"] = None
+    app.extensions["dify_oauth"].settings.app_name = None
     html = show(app, "choose", providers=PROVIDERS).get_data(as_text=True)
     assert "<title>Sign in</title>" in html
     assert "<header" not in html
@@ -441,7 +445,8 @@ def test_an_odd_environment_of_the_application_does_no_harm(
 
     usual = show(make_app(), "signed_out", variant="here", provider=EVIL)
     app = Odd("odd")
-    app.config["DIFY_OAUTH_APP_NAME"] = EVIL
+    settings = SimpleNamespace(app_name=EVIL, https=False)
+    app.extensions["dify_oauth"] = SimpleNamespace(settings=settings)
     app.register_blueprint(make_app().blueprints["dify_oauth"])
 
     async def view() -> Response:
