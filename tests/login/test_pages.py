@@ -135,9 +135,9 @@ def test_pages_are_whole_quiet_and_escaped(
     for tag, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
         assert not set(attributes) & {"src", "srcset", "xlink:href", "formaction"}
-        assert tag != "link" or attributes == {
-            "rel": "stylesheet",
-            "href": "/dify-oauth/static/pages.css",
+        assert tag != "link" or (attributes["rel"], attributes["href"]) in {
+            ("stylesheet", "/dify-oauth/static/pages.css"),
+            ("icon", "/dify-oauth/static/icon.svg"),
         }
         if tag == "svg":
             assert attributes["aria-hidden"] == "true"
