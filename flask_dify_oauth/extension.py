@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
-from .access import guards, listing
+from .access import guards
 from .access.identity import current_user
 from .errors import ConfigurationError, DifyOAuthError
 from .judging import judge_parameters, read_secret_file
@@ -21,9 +21,7 @@ from .login.blueprint import make_blueprint
 from .login.clients import Clients
 from .login.failures import answer_failure, challenge
 from .login.flow import Hook, SignIn
-from .login.forms import Forms
 from .login.logout import SignOut
-from .login.own_sessions import OwnSessions
 from .login.parts import Parts, current_parts
 from .login.recheck import Recheck
 from .login.redirects import see_other
@@ -93,12 +91,7 @@ class DifyOAuth:
                 hook=lambda: self._hook,
             ),
             sign_out=SignOut(clients, addresses, sessions, keyring, https=settings.https),
-            own_sessions=OwnSessions(
-                addresses,
-                sessions,
-                Forms(keyring, sessions, "sessions form"),
-                idle=settings.idle_lifetime,
-            ),
+            keyring=keyring,
             tokens=tokens,
             challenge=challenge,
             recheck=Recheck(tokens, settings.revalidate) if settings.revalidate else None,
@@ -195,11 +188,15 @@ class DifyOAuth:
 
         :raises StoreUnavailable: the session store does not answer; sessions may be left.
         """
+        from .access import listing
+
         return listing.end_everywhere(current_parts().sessions.store, issuer, subject, "revoked")
 
     @staticmethod
     def sign_out_everybody() -> int:
         """End every session of everybody, also of people who never signed in; how many."""
+        from .access import listing
+
         return listing.end_everybody(current_parts().sessions.store, "revoked")
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 __all__ = ["RedisAddress", "SQLiteAddress", "parse_store_url"]
 
-_SCHEME = re.compile(r"(redis|valkey)(s?)(\+sentinel|\+cluster)?|unix")
+_SCHEME = r"(redis|valkey)(s?)(\+sentinel|\+cluster)?|unix"
 _OPTIONS = {
     "prefix",
     "timeout",
@@ -74,7 +74,7 @@ def parse_store_url(url: str) -> SQLiteAddress | RedisAddress:
         if rest == path or "?" in path or "\x00" in path or not Path(path).is_absolute():
             raise ValueError("names no absolute path; write sqlite:////var/lib/app/sessions.db")
         return SQLiteAddress(Path(path))
-    known = _SCHEME.fullmatch(scheme)
+    known = re.fullmatch(_SCHEME, scheme)
     if not known or not colon:
         raise ValueError(f"names no known store; write {_EXAMPLES}")
     parts = urlsplit(f"x://{rest}")

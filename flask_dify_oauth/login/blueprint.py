@@ -11,6 +11,7 @@ from ..access.guards import login_required
 from ..access.identity import current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from .failures import answer_any
+from .forms import Forms
 from .pages import STATIC, TEMPLATES, page, secure_headers
 from .parameters import authorization_extras, single
 from .parts import current_parts
@@ -113,7 +114,12 @@ def _logged_out() -> Response:
 
 
 def _sessions() -> Response:
-    return current_parts().own_sessions.answer(request)
+    from .own_sessions import OwnSessions
+
+    parts = current_parts()
+    forms = Forms(parts.keyring, parts.sessions, "sessions form")
+    idle = parts.settings.idle_lifetime
+    return OwnSessions(parts.addresses, parts.sessions, forms, idle=idle).answer(request)
 
 
 def _me() -> Response:

@@ -11,7 +11,6 @@ from flask import Request, Response, after_this_request
 from werkzeug import exceptions
 
 from ..access.identity import IDENTITY_KEY, Identity, account_of, current_identity, encode_identity
-from ..access.listing import note_of
 from ..errors import (
     DifyOAuthError,
     Forbidden,
@@ -160,6 +159,8 @@ class SignIn:
             raise _refusal(answer["error"], described)
         tokens, identity, ends_at = self._identify(client, opened, code)
         identity = self._ask_hook(identity)
+        from ..access.listing import note_of
+
         self._sessions.start(
             self._sessions.current(),
             {IDENTITY_KEY: encode_identity(identity)},

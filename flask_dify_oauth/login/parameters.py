@@ -12,14 +12,14 @@ from ..errors import InvalidRequest
 __all__ = ["authorization_extras", "single"]
 
 _PROMPTS = {"none", "login", "consent", "select_account", "create"}
-_PLAIN = re.compile(r"[\x21-\x7e]+")
+_PLAIN = r"[\x21-\x7e]+"
 
 #: What a link to ``/login`` may add to the authorization request (OIDC Core, section 3.1.2.1).
 _EXTRAS = {
-    "login_hint": re.compile(r"[^\x00-\x1f\x7f\ufffd]{1,320}"),
-    "ui_locales": re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}"),
-    "acr_values": re.compile(r"[\x21-\x7e]{1,200}( [\x21-\x7e]{1,200}){0,9}"),
-    "max_age": re.compile(r"[0-9]{1,9}"),
+    "login_hint": r"[^\x00-\x1f\x7f\ufffd]{1,320}",
+    "ui_locales": r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}",
+    "acr_values": r"[\x21-\x7e]{1,200}( [\x21-\x7e]{1,200}){0,9}",
+    "max_age": r"[0-9]{1,9}",
 }
 
 
@@ -37,7 +37,7 @@ def single(values: MultiDict[str, str], name: str, *, most: int, plain: bool = F
         return None
     if len(found[0]) > most:
         raise InvalidRequest(f"the parameter {name} has {len(found[0])} characters")
-    if plain and not _PLAIN.fullmatch(found[0]):
+    if plain and not re.fullmatch(_PLAIN, found[0]):
         raise InvalidRequest(f"the parameter {name} has characters that it cannot have")
     return found[0]
 
@@ -55,7 +55,7 @@ def authorization_extras(request: Request) -> dict[str, str]:
         fits = (
             set(value.split(" ")) <= _PROMPTS
             if name == "prompt"
-            else _EXTRAS[name].fullmatch(value)
+            else re.fullmatch(_EXTRAS[name], value)
         )
         if not fits:
             raise InvalidRequest(f"the parameter {name} cannot be used")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from flask import Response, current_app
 from msgspec import Struct
 
+from ..sealing import Keyring
 from ..sessions.interface import SessionInterface
 from ..settings import Settings
 from .address import Addresses
@@ -16,7 +17,6 @@ from .clients import Clients
 if TYPE_CHECKING:
     from .flow import SignIn
     from .logout import SignOut
-    from .own_sessions import OwnSessions
     from .tokens import Tokens
 
 __all__ = ["Challenge", "Parts", "current_parts"]
@@ -37,7 +37,7 @@ class Parts(Struct, eq=False):
     sessions: SessionInterface
     sign_in: SignIn
     sign_out: SignOut
-    own_sessions: OwnSessions
+    keyring: Keyring
     tokens: Tokens
     challenge: Challenge
     recheck: Callable[[], Response | None] | None = None

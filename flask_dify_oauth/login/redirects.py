@@ -14,9 +14,9 @@ __all__ = ["MAX_NEXT", "origin_of", "page_of", "quoted_path", "safe_next", "see_
 #: servers refuse request lines of over 4 kB.
 MAX_NEXT = 1000
 
-_SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\\]")
+_SPACE_OR_CONTROL = r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\\]"
 #: in a path, decoded: controls, backslashes, and segments that are empty, dots or blanks
-_LEADS_AWAY = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\\]|/\s*/|(^|/)\s*\.\.?\s*(/|$)")
+_LEADS_AWAY = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\\]|/\s*/|(^|/)\s*\.\.?\s*(/|$)"
 #: what stays as it is when an address is written in ASCII (RFC 3986, section 2)
 _KEPT = "/?#[]@!$&'()*+,;=:%-._~"
 
@@ -36,11 +36,11 @@ def safe_next(target: str | None, *, origin: str | None = None, default: str = "
         return default
     if origin and target.startswith(origin + "/"):
         target = target[len(origin) :]
-    if _SPACE_OR_CONTROL.search(target) or not target.startswith("/"):
+    if re.search(_SPACE_OR_CONTROL, target) or not target.startswith("/"):
         return default
     path = re.split(r"[?#]", target, maxsplit=1)[0]
     for _ in range(3):
-        if _LEADS_AWAY.search(path):
+        if re.search(_LEADS_AWAY, path):
             return default
         path = unquote(path, errors="replace")
     try:

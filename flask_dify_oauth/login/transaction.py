@@ -28,7 +28,7 @@ __all__ = ["Lost", "Transaction", "Transactions"]
 
 _PURPOSE = "sign-in transaction"
 _STATE = "sign-in state"
-_NAME = re.compile(r"(__Host-)?dify_oauth_tx_[0-9a-f]{16}")
+_NAME = r"(__Host-)?dify_oauth_tx_[0-9a-f]{16}"
 #: A browser keeps so many sign-ins under way, in cookies of so many bytes altogether: servers
 #: refuse requests whose headers grow beyond 8 kB.
 _MOST = 5
@@ -143,7 +143,7 @@ class Transactions:
     def _present(self, request: Request) -> list[tuple[float, int, str]]:
         found = []
         for name, value in cookies.sent(request):
-            if _NAME.fullmatch(name):
+            if re.fullmatch(_NAME, name):
                 try:
                     _, signed_at, _ = self._keyring.unsign(_PURPOSE, value)
                 except BrokenSeal:

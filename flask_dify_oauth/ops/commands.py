@@ -1,12 +1,23 @@
-"""``flask oauth``: the command line."""
+"""``flask oauth``: the command line. Its commands are loaded when one is called."""
 
 from __future__ import annotations
 
+import click
 from flask.cli import AppGroup
-
-from .sessions import sessions
 
 __all__ = ["oauth"]
 
-oauth = AppGroup("oauth", help="Sign-in by flask-dify-oauth.")
-oauth.add_command(sessions)
+
+class _Commands(AppGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["sessions"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "sessions":
+            return None
+        from .sessions import sessions
+
+        return sessions
+
+
+oauth = _Commands("oauth", help="Sign-in by flask-dify-oauth.")
