@@ -120,14 +120,11 @@ def current_identity() -> Identity:
     raw = current.get(IDENTITY_KEY)
     if current.seen is not None and current.seen[0] is raw:
         return cast(Identity, current.seen[1])
-    identity = NOBODY
-    if isinstance(raw, bytes):
-        try:
-            identity = _decoder.decode(raw)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            _logger.warning("a session's identity cannot be read; treated as nobody")
-    current.seen = (raw, identity)
-    return identity
+    identity = decode_identity(raw)
+    if identity is None and isinstance(raw, bytes):
+        _logger.warning("a session's identity cannot be read; treated as nobody")
+    current.seen = (raw, identity or NOBODY)
+    return identity or NOBODY
 
 
 current_user: Identity = cast(Identity, LocalProxy(current_identity))

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, render_template, request
 
 from ..login.messages import choose_language
+from ..login.redirects import origin_of
 from .texts import CHINESE
 
 __all__ = ["install", "origin_of", "render", "require_own_form"]
 
 _LANGUAGES = ("en", "zh")
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of an address, as a Content-Security-Policy names a source."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def require_own_form(own_url: str) -> None:

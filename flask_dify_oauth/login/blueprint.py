@@ -99,10 +99,7 @@ def _choices(query: dict[str, str]) -> list[dict[str, str]]:
 
 def _callback(provider: str | None = None) -> Response:
     parts = current_parts()
-    name = provider or parts.clients.only
-    if name is None or name not in parts.clients.providers:
-        raise InvalidRequest("no such provider", code="unknown_provider", status=404)
-    return parts.sign_in.finish(request, name)
+    return parts.sign_in.finish(request, parts.clients.check(provider or parts.clients.only))
 
 
 def _logout() -> Response:

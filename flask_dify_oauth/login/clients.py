@@ -33,6 +33,15 @@ class Clients:
         """The provider's name where there is one alone."""
         return next(iter(self.providers)) if len(self.providers) == 1 else None
 
+    def check(self, name: str | None) -> str:
+        """The name, if a provider has it.
+
+        :raises InvalidRequest: there is no such provider.
+        """
+        if name is None or name not in self.providers:
+            raise InvalidRequest("no such provider", code="unknown_provider", status=404)
+        return name
+
     def get(self, name: str) -> Client:
         """The client of a provider.
 
@@ -41,8 +50,7 @@ class Clients:
         client = self._made.get(name)
         if client is not None:
             return client
-        if name not in self.providers:
-            raise InvalidRequest("no such provider", code="unknown_provider", status=404)
+        self.check(name)
         # Importing costs a tenth of a second and some megabytes: not before somebody signs in.
         from ..oidc.client import Client
 

@@ -137,6 +137,8 @@ class SignIn:
     def _answered(
         self, request: Request, opened: Opened, state: str, answer: Mapping[str, str | None]
     ) -> Response:
+        from ..access.listing import note_of
+
         transaction, code = opened.transaction, answer["code"]
         if opened.expired:
             return self._again(request, opened, "transaction_expired")
@@ -159,8 +161,6 @@ class SignIn:
             raise _refusal(answer["error"], described)
         tokens, identity, ends_at = self._identify(client, opened, code)
         identity = self._ask_hook(identity)
-        from ..access.listing import note_of
-
         self._sessions.start(
             self._sessions.current(),
             {IDENTITY_KEY: encode_identity(identity)},
