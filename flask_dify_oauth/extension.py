@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sqlite3
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, request
-from flask.sessions import SecureCookieSessionInterface
 
 from .access import guards
 from .access.identity import current_user
-from .errors import ConfigurationError, DifyOAuthError
-from .judging import judge_parameters, read_secret_file
+from .errors import DifyOAuthError
+from .judging import judge_parameters
 from .login.address import Addresses
+from .login.admission import Admission, Hook
 from .login.blueprint import make_blueprint
 from .login.clients import Clients
 from .login.failures import answer_failure, challenge
-from .login.flow import Hook, SignIn
+from .login.flow import SignIn
 from .login.logout import SignOut
 from .login.parts import Parts, current_parts
 from .login.recheck import Recheck
@@ -30,10 +26,7 @@ from .login.transaction import Transactions
 from .ops.commands import oauth as commands
 from .sealing import Keyring
 from .sessions.interface import SessionInterface
-from .sessions.sqlite import SQLiteStore
-from .sessions.store import SessionStore
-from .settings import PREFIX, Settings, load_settings
-from .store_urls import RedisAddress, SQLiteAddress, parse_store_url
+from .startup import binding_of, read_configuration
 
 if TYPE_CHECKING:
     import requests
@@ -61,7 +54,7 @@ class DifyOAuth:
         """
         if "dify_oauth" in app.extensions:
             raise RuntimeError("DifyOAuth is registered on this app already")
-        settings, store = _read_configuration(app)
+        settings, store = read_configuration(app)
         keyring = Keyring(settings.secret_keys)
         sessions = SessionInterface(
             app,
@@ -69,7 +62,7 @@ class DifyOAuth:
             idle_lifetime=settings.idle_lifetime,
             absolute_lifetime=settings.absolute_lifetime,
             https=settings.https,
-            binding=_binding(app, settings),
+            binding=binding_of(app, settings),
             on_failure=answer_failure,
         )
         addresses, clients = Addresses(settings), Clients(settings)
@@ -87,8 +80,8 @@ class DifyOAuth:
                 addresses,
                 transactions,
                 sessions,
+                Admission(lambda: self._hook),
                 lifetime=settings.sign_in_lifetime,
-                hook=lambda: self._hook,
             ),
             sign_out=SignOut(clients, addresses, sessions, keyring, https=settings.https),
             keyring=keyring,
@@ -202,72 +195,3 @@ class DifyOAuth:
 
 def _template_names() -> dict[str, Any]:
     return {"current_user": current_user}
-
-
-def _read_configuration(app: Flask) -> tuple[Settings, SessionStore]:
-    """Settings and store, or every reason why there are none.
-
-    :raises ConfigurationError: with all of them together.
-    """
-    problems: list[str] = []
-    settings = store = None
-    # Flask's own key may come from a file too, as container secrets do.
-    if app.config.get("SECRET_KEY_FILE") is not None and app.config.get("SECRET_KEY"):
-        problems.append("SECRET_KEY is set beside SECRET_KEY_FILE; keep one of them.")
-    elif app.config.get("SECRET_KEY_FILE") is not None:
-        try:
-            app.config["SECRET_KEY"] = read_secret_file(app.config["SECRET_KEY_FILE"])
-        except ValueError as error:
-            problems.append(f"SECRET_KEY_FILE {error}.")
-    if type(app.session_interface) is not SecureCookieSessionInterface:
-        problems.append("app.session_interface is set already; remove the other session extension.")
-    try:
-        settings = load_settings(app.config)
-        if not problems:  # a refused start leaves no file behind
-            store = _open_store(app, settings)
-    except ConfigurationError as error:
-        problems += error.problems
-    if problems or settings is None or store is None:
-        raise ConfigurationError(problems)
-    return settings, store
-
-
-def _binding(app: Flask, settings: Settings) -> bytes:
-    """What a session belongs to: with another provider, client or allow-list nobody stays in."""
-    providers = [
-        [p.name, p.issuer, p.client_id, p.hosted_domain, p.tenants, p.required_acr]
-        for _, p in sorted(settings.providers.items())
-    ]
-    named = json.dumps([app.name, settings.external_url, providers])
-    return hashlib.sha256(named.encode()).digest()
-
-
-def _open_store(app: Flask, settings: Settings) -> SessionStore:
-    url = settings.session_store
-    address = parse_store_url(url) if url else SQLiteAddress(Path(app.instance_path, "sessions.db"))
-    if isinstance(address, RedisAddress):
-        from .sessions.redis_client import redis_is_installed
-
-        if not redis_is_installed():
-            raise ConfigurationError(
-                [
-                    f"{PREFIX}SESSION_STORE names a Redis server, but redis-py is not installed;"
-                    " run: pip install 'flask-dify-oauth[redis]'."
-                ]
-            )
-        from .sessions.redis import RedisStore
-
-        return RedisStore(
-            address, idle_lifetime=settings.idle_lifetime, near_cache=settings.near_cache
-        )
-    store = SQLiteStore(address.path)
-    try:
-        store.prepare()
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigurationError(
-            [
-                f"{PREFIX}SESSION_STORE names {str(address.path)!r}, which cannot be used"
-                f" ({error}); name a file in a folder that the application may write to."
-            ]
-        ) from None
-    return store

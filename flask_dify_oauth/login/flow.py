@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from flask import Request, Response, after_this_request
-from werkzeug import exceptions
 
-from ..access.identity import IDENTITY_KEY, Identity, account_of, current_identity, encode_identity
+from ..access.identity import IDENTITY_KEY, current_identity, encode_identity
 from ..errors import (
     DifyOAuthError,
-    Forbidden,
     InvalidRequest,
     ProviderRefused,
-    SignInRefused,
     TransactionLost,
 )
 from ..sessions.interface import SessionInterface
 from ..sessions.store import Owner
 from ..signals import tell, user_signed_in
 from .address import Addresses
+from .admission import Admission
 from .clients import Clients
 from .parameters import single
-from .profile import identity_from, merge_claims
 from .redirects import see_other
 from .transaction import Opened, Transactions
 from .vaulted import vaulted
 
-if TYPE_CHECKING:
-    from ..oidc.client import Client, TokenSet
-
-__all__ = ["Hook", "SignIn"]
-
-#: An application's say in a sign-in: returns the identity to use (None: as it is) or raises.
-Hook = Callable[[Identity], Identity | None]
+__all__ = ["SignIn"]
 
 _KNOWN_REFUSALS = {
     "access_denied",
@@ -56,16 +46,16 @@ class SignIn:
         addresses: Addresses,
         transactions: Transactions,
         sessions: SessionInterface,
+        admission: Admission,
         *,
         lifetime: float,
-        hook: Callable[[], Hook | None],
     ) -> None:
         self._clients = clients
         self._addresses = addresses
         self._transactions = transactions
         self._sessions = sessions
+        self._admission = admission
         self._lifetime = lifetime
-        self._hook = hook
 
     def start(
         self,
@@ -159,8 +149,7 @@ class SignIn:
         if code is None:
             described = request.args.get("error_description", "").replace(state, "***")
             raise _refusal(answer["error"], described)
-        tokens, identity, ends_at = self._identify(client, opened, code)
-        identity = self._ask_hook(identity)
+        tokens, identity, ends_at = self._admission.admit(client, opened, code)
         self._sessions.start(
             self._sessions.current(),
             {IDENTITY_KEY: encode_identity(identity)},
@@ -171,59 +160,6 @@ class SignIn:
         )
         tell(user_signed_in, identity=identity)
         return see_other(transaction.next_url)
-
-    def _identify(
-        self, client: Client, opened: Opened, code: str
-    ) -> tuple[TokenSet, Identity, float | None]:
-        """The tokens, the person, and when the provider wants the session to end, if it says so."""
-        from ..oidc.tokens import IDTokenCheck
-
-        transaction, settings = opened.transaction, client.settings
-        tokens = client.redeem(
-            code, redirect_uri=transaction.redirect_uri, verifier=opened.verifier
-        )
-        check = IDTokenCheck(
-            nonce=opened.nonce,
-            access_token=tokens.access_token,
-            code=code,
-            max_age=transaction.max_age,
-            required_acr=settings.required_acr or (),
-        )
-        claims = client.verify(tokens, check)
-        more = client.userinfo(tokens.access_token, claims["sub"]) if settings.userinfo else None
-        merged = merge_claims(claims, more)
-        identity = identity_from(
-            {**merged, **client.roles_of_access_token(tokens, merged)},
-            issuer=client.preset.identity_issuer(claims),
-            provider=settings.name,
-            preset=client.preset,
-        )
-        try:
-            client.preset.check_claims(claims)
-        except SignInRefused as error:
-            error.account = account_of(identity)
-            raise
-        return tokens, identity, claims.get("session_expiry")
-
-    def _ask_hook(self, identity: Identity) -> Identity:
-        """What the application makes of the identity; only an identity of somebody goes on."""
-        hook = self._hook()
-        if hook is None:
-            return identity
-        try:
-            changed = hook(identity)
-        except SignInRefused as error:
-            error.account = error.account or account_of(identity)
-            raise
-        except (exceptions.Forbidden, Forbidden) as error:  # abort(403) or ours: the same is meant
-            refusal = SignInRefused(str(error))
-            refusal.account = account_of(identity)
-            raise refusal from None
-        if changed is None:
-            return identity
-        if not isinstance(changed, Identity) or not changed:
-            raise TypeError("an on_sign_in hook returned neither None nor the identity of somebody")
-        return changed
 
     def _again(self, request: Request, opened: Opened, code: str) -> Response:
         """A callback of this browser that came too late or twice: go on, or start once more."""

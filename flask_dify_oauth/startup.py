@@ -1,0 +1,89 @@
+"""What comes before an application's first request: its configuration judged, its store opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+
+from .errors import ConfigurationError
+from .judging import read_secret_file
+from .sessions.sqlite import SQLiteStore
+from .sessions.store import SessionStore
+from .settings import PREFIX, Settings, load_settings
+from .store_urls import RedisAddress, SQLiteAddress, parse_store_url
+
+__all__ = ["binding_of", "read_configuration"]
+
+
+def read_configuration(app: Flask) -> tuple[Settings, SessionStore]:
+    """Settings and store, or every reason why there are none.
+
+    :raises ConfigurationError: with all of them together.
+    """
+    problems: list[str] = []
+    settings = store = None
+    # Flask's own key may come from a file too, as container secrets do.
+    if app.config.get("SECRET_KEY_FILE") is not None and app.config.get("SECRET_KEY"):
+        problems.append("SECRET_KEY is set beside SECRET_KEY_FILE; keep one of them.")
+    elif app.config.get("SECRET_KEY_FILE") is not None:
+        try:
+            app.config["SECRET_KEY"] = read_secret_file(app.config["SECRET_KEY_FILE"])
+        except ValueError as error:
+            problems.append(f"SECRET_KEY_FILE {error}.")
+    if type(app.session_interface) is not SecureCookieSessionInterface:
+        problems.append("app.session_interface is set already; remove the other session extension.")
+    try:
+        settings = load_settings(app.config)
+        if not problems:  # a refused start leaves no file behind
+            store = _open_store(app, settings)
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems or settings is None or store is None:
+        raise ConfigurationError(problems)
+    return settings, store
+
+
+def binding_of(app: Flask, settings: Settings) -> bytes:
+    """What a session belongs to: with another provider, client or allow-list nobody stays in."""
+    providers = [
+        [p.name, p.issuer, p.client_id, p.hosted_domain, p.tenants, p.required_acr]
+        for _, p in sorted(settings.providers.items())
+    ]
+    named = json.dumps([app.name, settings.external_url, providers])
+    return hashlib.sha256(named.encode()).digest()
+
+
+def _open_store(app: Flask, settings: Settings) -> SessionStore:
+    url = settings.session_store
+    address = parse_store_url(url) if url else SQLiteAddress(Path(app.instance_path, "sessions.db"))
+    if isinstance(address, RedisAddress):
+        from .sessions.redis_client import redis_is_installed
+
+        if not redis_is_installed():
+            raise ConfigurationError(
+                [
+                    f"{PREFIX}SESSION_STORE names a Redis server, but redis-py is not installed;"
+                    " run: pip install 'flask-dify-oauth[redis]'."
+                ]
+            )
+        from .sessions.redis import RedisStore
+
+        return RedisStore(
+            address, idle_lifetime=settings.idle_lifetime, near_cache=settings.near_cache
+        )
+    store = SQLiteStore(address.path)
+    try:
+        store.prepare()
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigurationError(
+            [
+                f"{PREFIX}SESSION_STORE names {str(address.path)!r}, which cannot be used"
+                f" ({error}); name a file in a folder that the application may write to."
+            ]
+        ) from None
+    return store
