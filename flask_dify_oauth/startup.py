@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
 from .errors import ConfigurationError
 from .judging import read_secret_file
-from .sessions.sqlite import SQLiteStore
-from .sessions.store import SessionStore
 from .settings import PREFIX, Settings, load_settings
 from .store_urls import RedisAddress, SQLiteAddress, parse_store_url
+
+if TYPE_CHECKING:
+    from .sessions.protocol import SessionStore
 
 __all__ = ["binding_of", "read_configuration"]
 
@@ -76,6 +77,10 @@ def _open_store(app: Flask, settings: Settings) -> SessionStore:
         return RedisStore(
             address, idle_lifetime=settings.idle_lifetime, near_cache=settings.near_cache
         )
+    import sqlite3
+
+    from .sessions.sqlite import SQLiteStore
+
     store = SQLiteStore(address.path)
     try:
         store.prepare()

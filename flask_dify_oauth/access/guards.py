@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.scaffold import Scaffold
@@ -12,27 +12,30 @@ from flask.views import View
 
 from .identity import current_identity
 
-__all__ = ["Gatekeeper", "login_required", "protect"]
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Gatekeeper(Protocol):
+        """What a guard asks of the extension."""
+
+        #: asked about each person who is signed in: None lets them in, else it is the answer
+        recheck: Callable[[], Response | None] | None
+
+        def challenge(self) -> Response:
+            """The answer to a request of somebody unknown: the way to sign in, or 401."""
+
+        def owns_endpoint(self, endpoint: str | None) -> bool:
+            """Whether a route belongs to the sign-in itself."""
+
+
+__all__ = ["login_required", "protect"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Gatekeeper(Protocol):
-    """What a guard asks of the extension."""
-
-    #: asked about each person who is signed in: None lets them in, anything else is the answer
-    recheck: Callable[[], Response | None] | None
-
-    def challenge(self) -> Response:
-        """The answer to a request of somebody unknown: the way to sign in, or 401."""
-
-    def owns_endpoint(self, endpoint: str | None) -> bool:
-        """Whether a route belongs to the sign-in itself."""
-
-
 def _gatekeeper() -> Gatekeeper:
     try:
-        return cast(Gatekeeper, current_app.extensions["dify_oauth"])
+        return cast("Gatekeeper", current_app.extensions["dify_oauth"])
     except KeyError:
         raise RuntimeError(
             "a view is guarded by flask-dify-oauth, but DifyOAuth was not registered on this app"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Request
 
-from ..sessions.store import Listed, Owner, SessionStore
+from ..sessions.store import Listed, Owner
 from ..signals import tell, user_signed_out
 from .devices import Device, device_of
 from .identity import Identity
+
+if TYPE_CHECKING:
+    from ..sessions.protocol import SessionStore
 
 __all__ = ["Entry", "Note", "end_entry", "end_everybody", "end_everywhere", "entries", "note_of"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from flask import Response, current_app
 from msgspec import Struct
@@ -15,17 +15,19 @@ from .address import Addresses
 from .clients import Clients
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .flow import SignIn
     from .logout import SignOut
     from .tokens import Tokens
 
-__all__ = ["Challenge", "Parts", "current_parts"]
+    class Challenge(Protocol):
+        """The answer to somebody unknown; see :func:`failures.challenge`."""
+
+        def __call__(self, *, as_json: bool | None = None) -> Response: ...
 
 
-class Challenge(Protocol):
-    """The answer to somebody unknown; see :func:`failures.challenge`."""
-
-    def __call__(self, *, as_json: bool | None = None) -> Response: ...
+__all__ = ["Parts", "current_parts"]
 
 
 class Parts(Struct, eq=False):

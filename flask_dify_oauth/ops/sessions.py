@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import current_app
@@ -20,7 +20,9 @@ from ..access.identity import IDENTITY_KEY, Identity, decode_identity
 from ..access.listing import Entry, end_entry, end_everybody, entries
 from ..errors import StoreUnavailable
 from ..sessions import record
-from ..sessions.store import SessionStore
+
+if TYPE_CHECKING:
+    from ..sessions.protocol import SessionStore
 
 __all__ = ["sessions"]
 

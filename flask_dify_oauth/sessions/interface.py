@@ -16,7 +16,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask_session.base import ServerSideSessionInterface
@@ -25,8 +25,11 @@ from ..errors import StoreUnavailable
 from . import cookies, record
 from .caches import keep_out_of_caches
 from .session import Session, current_session
-from .store import Owner, SessionStore, Stored
+from .store import Owner, Stored
 from .vault import open_vault, seal_vault
+
+if TYPE_CHECKING:
+    from .protocol import SessionStore
 
 __all__ = ["SessionInterface"]
 

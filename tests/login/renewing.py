@@ -19,7 +19,7 @@ from flask import Flask
 
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.oidc.http import Transport
-from flask_dify_oauth.sessions.store import SessionStore
+from flask_dify_oauth.sessions.protocol import SessionStore
 from flask_dify_oauth.sessions.vault import open_vault, seal_vault
 from tests.kit import Browser, make_app
 from tests.login.helpers import cookies
