@@ -25,6 +25,11 @@ from tests.kit import Browser
 
 TREE = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.zh-CN.md")
+#: documents whose programs other tests run, with what they need
+RUN_ELSEWHERE = (
+    *READMES,  # test_the_program_of_the_readme
+    "docs/other-extensions.md",  # tests/integrations/test_document.py
+)
 DOCUMENTS = sorted(
     str(path.relative_to(TREE)) for folder in (TREE, TREE / "docs") for path in folder.glob("*.md")
 )
@@ -192,8 +197,8 @@ def test_python_in_documents_runs(document: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("STAFF_CLIENT_SECRET", "a secret")
     for place, code in enumerate(blocks(document, "python")):
         name = f"{document}, block {place}"
-        if document in READMES:
-            compile(code, name, "exec")  # test_the_program_of_the_readme runs them together
+        if document in RUN_ELSEWHERE:
+            compile(code, name, "exec")
         else:
             exec(compile(code, name, "exec"), {"__name__": "example"})
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
             """Whether a route belongs to the sign-in itself."""
 
 
-__all__ = ["login_required", "protect"]
+__all__ = ["login_required", "protect", "turned_away"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +47,14 @@ def _turned_away(keeper: Gatekeeper) -> Response | None:
     if not current_identity():
         return keeper.challenge()
     return None if keeper.recheck is None else keeper.recheck()
+
+
+def turned_away() -> Response | None:
+    """The answer to this request's person if they may not go on; None for whoever may.
+
+    For guards of other extensions.
+    """
+    return _turned_away(_gatekeeper())
 
 
 @overload

@@ -66,6 +66,22 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     def __bool__(self) -> bool:
         return self.is_authenticated
 
+    # What Flask-Login asks of a user, beside the above.
+
+    @property
+    def is_active(self) -> bool:
+        """The same as ``is_authenticated``: who may not come in has no session."""
+        return bool(self.subject)
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody is signed in."""
+        return not self.subject
+
+    def get_id(self) -> str:
+        """Issuer and subject in one text, which is nobody else's; empty for nobody."""
+        return f"{self.issuer} {self.subject}" if self.subject else ""
+
     @property
     def claims(self) -> Mapping[str, Any]:
         """All claims of ID token and userinfo, decoded at each call."""

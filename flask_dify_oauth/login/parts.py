@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from flask import Response, current_app
+from flask import Flask, Response, current_app
 from msgspec import Struct
 
 from ..sealing import Keyring
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def __call__(self, *, as_json: bool | None = None) -> Response: ...
 
 
-__all__ = ["Parts", "current_parts"]
+__all__ = ["Parts", "current_parts", "parts_of"]
 
 
 class Parts(Struct, eq=False):
@@ -51,4 +51,15 @@ class Parts(Struct, eq=False):
 
 def current_parts() -> Parts:
     """The parts of the application that serves this request."""
-    return cast(Parts, current_app.extensions["dify_oauth"])
+    return parts_of(current_app)
+
+
+def parts_of(app: Flask) -> Parts:
+    """The parts of an application.
+
+    :raises RuntimeError: when ``DifyOAuth`` was not registered on it.
+    """
+    try:
+        return cast(Parts, app.extensions["dify_oauth"])
+    except KeyError:
+        raise RuntimeError("DifyOAuth was not registered on this app") from None

@@ -1,0 +1,38 @@
+"""Flask-Admin: views that only people with a role open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from ..access import guards
+from ..access.identity import current_identity
+from ..errors import Forbidden
+
+__all__ = ["RoleRequired"]
+
+
+class RoleRequired:
+    """Put it first among the bases of a view, of the index view too::
+
+        class Notes(RoleRequired, ModelView):
+            required_roles = ("editor", "admin")  # one of them is enough
+
+    Others see neither the pages nor their entries in the menu. Without ``required_roles`` nobody
+    gets in.
+    """
+
+    required_roles: tuple[str, ...] = ()
+
+    def is_accessible(self) -> bool:
+        """Whether this request's person may use the view."""
+        person = current_identity()
+        allowed = bool(person) and any(person.has_role(role) for role in self.required_roles)
+        return allowed and guards.turned_away() is None
+
+    def inaccessible_callback(self, name: str, **kwargs: Any) -> Response:
+        """The way to sign in for people unknown, 403 for all others."""
+        if (answer := guards.turned_away()) is not None:
+            return answer
+        raise Forbidden(f"{type(self).__name__} asks for one of: {', '.join(self.required_roles)}")

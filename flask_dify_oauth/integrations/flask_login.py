@@ -1,0 +1,72 @@
+"""Flask-Login: its ``current_user`` and its ``login_required``, with our sign-in behind them.
+
+For applications and extensions that were written for Flask-Login::
+
+    from flask_dify_oauth.integrations.flask_login import LoginManager
+
+    LoginManager(app)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask_login
+from flask import Flask, Response, g
+
+from ..access import guards
+from ..access.identity import NOBODY, Identity, current_identity
+from ..errors import Forbidden
+from ..login.parts import current_parts
+from ..signals import tell, user_signed_out
+
+__all__ = ["LoginManager"]
+
+
+class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
+    """Gives Flask-Login the :class:`Identity` of the request as its user.
+
+    ``user_loader``, ``request_loader``, remember-me cookies and ``login_user()`` let nobody in: who
+    is signed in, the session alone says. ``logout_user()`` ends the session here, and the provider
+    is not told; link to ``/logout`` for a log-out there too.
+
+    :param app: where ``DifyOAuth`` is registered already.
+    """
+
+    def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
+        super().init_app(app, add_context_processor)
+        self.anonymous_user = _nobody
+        self.unauthorized_handler(_answer)
+        self.needs_refresh_handler(_not_fresh)
+        flask_login.user_logged_out.connect(_logged_out, app)
+
+    def _load_user(self) -> None:
+        # Whatever else Flask-Login would look at (its own session keys, cookies, headers) counts
+        # for nothing.
+        answer = guards.turned_away()
+        g.dify_oauth_turned_away = answer
+        self._update_request_context_with_user(current_identity() if answer is None else None)
+
+
+def _nobody() -> Identity:
+    return NOBODY
+
+
+def _answer() -> Response:
+    """The answer that ``flask_login.login_required`` gives to whom it does not let in."""
+    answer: Response | None = g.get("dify_oauth_turned_away")
+    return current_parts().challenge() if answer is None else answer
+
+
+def _not_fresh() -> Response:
+    raise Forbidden(
+        "flask_login.fresh_login_required cannot be satisfied; use flask_dify_oauth's own"
+    )
+
+
+def _logged_out(app: Flask, **data: Any) -> None:
+    """``logout_user()`` was called: that person's session ends, in the store too."""
+    sessions, identity = current_parts().sessions, current_identity()
+    sessions.end(sessions.current())
+    if identity:
+        tell(user_signed_out, identity=identity, reason="requested")

@@ -1,0 +1,127 @@
+"""What was written for Flask-Login works with our sign-in, and lets nobody else in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask_login
+import pytest
+from flask import Flask, jsonify, session
+
+from flask_dify_oauth.access.identity import Identity, current_identity
+from flask_dify_oauth.demo import DemoProvider
+from flask_dify_oauth.errors import Forbidden
+from flask_dify_oauth.integrations.flask_login import LoginManager
+from flask_dify_oauth.signals import user_signed_out
+from tests.kit import Browser
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    LoginManager(app)
+
+    @app.get("/theirs")
+    @flask_login.login_required
+    def theirs() -> str:
+        return f"hello {flask_login.current_user.name}"
+
+    @app.get("/who")
+    def who() -> Any:
+        user = flask_login.current_user
+        return jsonify(
+            same=user._get_current_object() is current_identity(),
+            id=user.get_id(),
+            known=user.is_authenticated,
+            active=user.is_active,
+            anonymous=user.is_anonymous,
+        )
+
+    @app.get("/login-as/<user_id>")
+    def login_as(user_id: str) -> str:
+        session["_user_id"] = user_id  # what login_user() does
+        session["_fresh"] = True
+        return "done"
+
+    @app.get("/leave")
+    def leave() -> str:
+        flask_login.logout_user()
+        return "bye"
+
+    @app.get("/fresh")
+    @flask_login.fresh_login_required
+    def fresh() -> str:
+        return "fresh"
+
+    return app
+
+
+def test_their_user_is_our_identity(app: Flask, op: DemoProvider, browser: Browser) -> None:
+    nobody = browser.fetch("/who").json
+    assert nobody == {
+        "same": True, "id": "", "known": False, "active": False, "anonymous": True,
+    }  # fmt: skip
+    browser.sign_in()
+    alice = browser.fetch("/who").json
+    assert alice is not None
+    assert (alice["same"], alice["known"], alice["active"], alice["anonymous"]) == (
+        True, True, True, False,
+    )  # fmt: skip
+    assert alice["id"].startswith(f"{op.issuer} ")
+
+
+def test_their_login_required_sends_to_our_sign_in(browser: Browser) -> None:
+    answer = browser.open("/theirs")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login?next=%2Ftheirs")
+    refused = browser.fetch("/theirs")
+    assert refused.status_code == 401
+    assert refused.mimetype == "application/problem+json"
+    browser.sign_in("/theirs")
+    assert browser.open("/theirs").text.startswith("hello ")
+
+
+def test_what_they_keep_in_the_session_lets_nobody_in(browser: Browser) -> None:
+    browser.open("/login-as/alice")
+    assert browser.open("/theirs").status_code == 303
+
+
+def test_their_remember_cookie_lets_nobody_in(app: Flask, browser: Browser) -> None:
+    app.login_manager.user_loader(lambda _: Identity(issuer="x", subject="mallory"))
+    with app.test_request_context():
+        cookie = flask_login.encode_cookie("mallory")
+    browser.client.set_cookie("remember_token", cookie)
+    assert browser.open("/theirs").status_code == 303
+
+
+def test_their_logout_ends_our_session_in_the_store(app: Flask, browser: Browser) -> None:
+    heard: list[str] = []
+
+    def listen(sender: Flask, identity: Identity, reason: str) -> None:
+        heard.append(reason)
+
+    browser.sign_in()
+    cookie = browser.client.get_cookie("session")
+    assert cookie is not None
+    with user_signed_out.connected_to(listen, app):
+        assert browser.open("/leave").text == "bye"
+    assert heard == ["requested"]
+    browser.client.set_cookie("session", cookie.value)
+    assert not browser.signed_in, "a copy of the cookie is dead too"
+
+
+def test_leaving_without_a_session_is_no_error(browser: Browser) -> None:
+    assert browser.open("/leave").text == "bye"
+
+
+def test_their_fresh_login_required_lets_nobody_in(app: Flask, browser: Browser) -> None:
+    browser.sign_in()
+    assert browser.fetch("/fresh").status_code == 403
+    with app.test_request_context(), pytest.raises(Forbidden, match="flask_dify_oauth's own"):
+        app.login_manager.needs_refresh()
+
+
+def test_whoever_is_out_at_the_provider_is_out_for_them_too(app: Flask, browser: Browser) -> None:
+    browser.sign_in()
+    parts = app.extensions["dify_oauth"]
+    parts.recheck = lambda: parts.challenge()
+    assert browser.open("/theirs").status_code == 303
+    assert browser.fetch("/who").json["known"] is False
