@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from werkzeug import exceptions
 
 from ..access.identity import Identity, account_of
+from ..access.profile import identity_from, merge_claims
 from ..errors import Forbidden, SignInRefused
-from .profile import identity_from, merge_claims
 
 if TYPE_CHECKING:
     from ..oidc.client import Client, TokenSet

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..access.identity import Identity
 from ..errors import ProviderUnusable
+from .identity import Identity
 
 if TYPE_CHECKING:
     from ..oidc.providers import Preset
