@@ -7,24 +7,17 @@ import logging
 import os
 import sqlite3
 import stat
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ..errors import StoreUnavailable
+from .sqlite_connections import BUSY, BUSY_ONCE, Connections
 
 __all__ = ["SQLiteFile"]
 
 _logger = logging.getLogger("flask_dify_oauth")
-#: Seconds that a writer waits for others, first for those of this process, then for those of other
-#: processes. An ordinary request must not wait long for its session; a sign-in or log-out, which
-#: cannot be repeated, may.
-_BUSY = (0.25, 0.25)
-_BUSY_ONCE = (3.0, 1.0)
 #: Seconds after which a reader looks again whether the file is still the one it has open.
 _LOOK = 1.0
 #: ``PRAGMA application_id``: this file is ours ("DOAs")
@@ -53,22 +46,14 @@ _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _Inode = tuple[int, int]
 
 
-class SQLiteFile:
+class SQLiteFile(Connections):
     """One database file in WAL mode, shared by any number of threads and processes.
 
     :param path: the file; made with its folder when missing, readable by its owner alone.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._uri = f"file:{quote(str(path))}?mode=rw"  # opening never makes a file
-        self._pid = os.getpid()
-        self._idle: deque[sqlite3.Connection] = deque()
-        # SQLite's own waiting is a sleep that knows no order; within one process a lock is fair.
-        self._turn = threading.Lock()
-        #: connections of a parent process: not ours to use, and not to close (SQLite would drop
-        #: the locks that the parent holds)
-        self._inherited: list[deque[sqlite3.Connection]] = []
+        super().__init__(path)
         #: which file the connections have open, and when that was last looked at
         self._inode: _Inode | None = None
         self._looked = 0.0
@@ -87,11 +72,6 @@ class SQLiteFile:
                 raise
             self._set_aside(self._found(), error)
             self._lay_out()
-
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
 
     def _lay_out(self) -> None:
         with contextlib.suppress(FileExistsError):
@@ -117,18 +97,6 @@ class SQLiteFile:
             connection.execute("COMMIT")
         self._inode = self._found()
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._uri, timeout=_BUSY[1], isolation_level=None, check_same_thread=False, uri=True
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        return connection
-
-    def _start_over(self) -> None:
-        """After a fork: nothing of the parent's is touched."""
-        self._inherited.append(self._idle)
-        self._idle, self._turn, self._pid = deque(), threading.Lock(), os.getpid()
-
     def _borrow(self) -> sqlite3.Connection:
         """A connection for one use; given back by ``self._idle.append`` when all went well."""
         if self._pid != os.getpid():
@@ -142,21 +110,23 @@ class SQLiteFile:
 
     def _select(self, query: str, *values: object) -> Any:
         """The first row. On the path of every protected request: no wrapper more than needed."""
+        connection = None
         try:
             connection = self._borrow()
             row = connection.execute(query, values).fetchone()
         except sqlite3.Error as error:
-            raise self._unavailable(error) from None
+            raise self._unavailable(error, connection) from None
         self._idle.append(connection)
         return row
 
     def _select_all(self, query: str, *values: object) -> list[Any]:
         """Every row."""
+        connection = None
         try:
             connection = self._borrow()
             rows = connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise self._unavailable(error) from None
+            raise self._unavailable(error, connection) from None
         self._idle.append(connection)
         return rows
 
@@ -169,7 +139,7 @@ class SQLiteFile:
         if self._pid != os.getpid():
             self._start_over()
         turn = self._turn
-        ours, others = _BUSY_ONCE if durable else _BUSY
+        ours, others = BUSY_ONCE if durable else BUSY
         if not turn.acquire(timeout=ours):
             raise StoreUnavailable("session store: other writers took too long")
         try:
@@ -218,8 +188,15 @@ class SQLiteFile:
         else:
             self._inode = found
 
-    def _unavailable(self, error: sqlite3.Error) -> StoreUnavailable:
-        """The error to raise; what can be put right is, for the requests that follow."""
+    def _unavailable(
+        self, error: sqlite3.Error, connection: sqlite3.Connection | None = None
+    ) -> StoreUnavailable:
+        """The error to raise; what can be put right is, for the requests that follow.
+
+        :param connection: the one that failed, to be closed.
+        """
+        if connection is not None:
+            connection.close()
         with contextlib.suppress(OSError, sqlite3.Error):
             if _code(error) in _CORRUPT and self._inode is not None:
                 self._set_aside(self._inode, error)

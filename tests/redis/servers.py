@@ -141,7 +141,7 @@ class Sentinels:
         ports = free_ports(replicas + 4)
         self.servers = [Server(folder, port=ports[0]).wait()]
         for port in ports[1 : replicas + 1]:
-            replica = Server(folder, "--replicaof", f"127.0.0.1 {ports[0]}", port=port)
+            replica = Server(folder, "--replicaof", "127.0.0.1", str(ports[0]), port=port)
             self.servers.append(replica)
         self.sentinels = []
         for port in ports[replicas + 1 :]:

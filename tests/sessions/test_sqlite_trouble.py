@@ -1,15 +1,13 @@
-"""The embedded store among other processes, after a fork, and when its file is not well."""
+"""The embedded store among other processes, and when its file is not well."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import multiprocessing
-import os
 import shutil
 import sqlite3
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,61 +120,6 @@ def test_processes_share_the_file(store: SQLiteStore) -> None:
 def test_processes_take_a_name_once(store: SQLiteStore) -> None:
     until = time.time() + 100
     assert in_processes(6, lambda mine, which: mine.take(b"t", until), store) == 1
-
-
-@pytest.mark.parametrize("first", ["read", "write"])
-def test_a_fork_opens_its_own_connections(store: SQLiteStore, first: str) -> None:
-    store.read(b"k")
-    parents = list(store._idle)
-    assert parents
-
-    def own(mine: SQLiteStore) -> bool:
-        """Whether the child has connections of its own, and keeps the parent's untouched."""
-        kept = [connection for queue in mine._inherited for connection in queue]
-        return bool(mine._idle) and not {*mine._idle} & {*parents} and kept == parents
-
-    def look(mine: SQLiteStore, which: int) -> bool:
-        if first == "read":
-            assert mine.read(b"k")
-            assert own(mine)
-        mine.update(b"k", lambda old: b"child", time.time() + 100)
-        return own(mine)
-
-    assert in_processes(1, look, store) == 1
-    found = store.read(b"k")
-    assert found
-    assert found.record == b"child"
-    assert list(store._idle) == parents
-
-
-def test_a_fork_in_the_midst_of_a_write_does_not_hang(store: SQLiteStore) -> None:
-    inside, go_on = threading.Event(), threading.Event()
-
-    def slowly(old: bytes) -> bytes:
-        inside.set()
-        go_on.wait(5)
-        return b"parent"
-
-    far = time.time() + 100
-    writer = threading.Thread(target=lambda: store.update(b"k", slowly, far))
-    writer.start()
-    assert inside.wait(5)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        with contextlib.suppress(BaseException):
-            try:
-                store.delete(b"k")
-            except StoreUnavailable:  # the parent has the file: the right answer
-                assert store.read(b"k")
-                status = 0
-        os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    go_on.set()
-    writer.join(5)
-    found = store.read(b"k")
-    assert found
-    assert found.record == b"parent"
 
 
 def overwritten(path: Path) -> None:
