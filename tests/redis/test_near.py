@@ -47,7 +47,7 @@ class Counting:
         monkeypatch.setattr(store._client, "run", run)
 
 
-@pytest.mark.parametrize("kind", ["single", "valkey", "sentinel"])
+@pytest.mark.parametrize("kind", ["single", "oldest", "valkey", "sentinel"])
 def test_a_cached_session_costs_no_trip_and_an_uncached_one_one(
     make_store: Callable[..., Any], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +67,7 @@ def test_a_cached_session_costs_no_trip_and_an_uncached_one_one(
     assert counting.trips == 1
 
 
-@pytest.mark.parametrize("kind", ["single", "valkey", "sentinel"])
+@pytest.mark.parametrize("kind", ["single", "oldest", "valkey", "sentinel"])
 @pytest.mark.parametrize("act", ["delete", "update", "move", "replace", "found", "flush", "expire"])
 def test_whatever_another_does_is_seen_at_once(
     make_store: Callable[..., Any], kind: str, act: str
@@ -378,7 +378,7 @@ def reader(pipe: Connection, store: Any, keys: list[bytes]) -> None:
             return
 
 
-@pytest.mark.parametrize("kind", ["single", "valkey"])
+@pytest.mark.parametrize("kind", ["single", "oldest", "valkey"])
 def test_revoked_while_four_processes_have_it(make_store: Callable[..., Any], kind: str) -> None:
     """0 of 10,000 slip through."""
     number = 2500 if kind == "single" else 500

@@ -23,7 +23,7 @@ from tests.login.renewing import (
 Build = Callable[..., Flask]
 
 
-@pytest.mark.parametrize("kind", ["single", "valkey", "sentinels", "cluster"])
+@pytest.mark.parametrize("kind", ["single", "oldest", "valkey", "sentinels", "cluster"])
 def test_four_processes_refresh_once(
     request: pytest.FixtureRequest, build: Build, op: DemoProvider, kind: str
 ) -> None:
