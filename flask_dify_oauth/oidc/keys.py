@@ -85,6 +85,9 @@ def _parse_key(members: Any) -> VerificationKey | None:
     return VerificationKey(get("kid"), kty, get("crv"), get("alg"), get("issuer"), key)
 
 
+_Keys = tuple[VerificationKey, ...]
+
+
 def parse_keys(members: dict[str, Any]) -> tuple[VerificationKey, ...]:
     """The usable keys of a key set; unknown ones are passed over.
 
@@ -116,6 +119,8 @@ class KeyStore:
         self._kept = Fresh(self._fetch, lifetime=lifetime, clock=clock)
         self._lock = threading.Lock()
         self._refetched_at: float | None = None
+        #: a key set, and what was found in it before
+        self._found: tuple[_Keys, dict[tuple[str | None, str], _Keys]] = ((), {})
 
     def candidates(self, kid: str | None, alg: str) -> tuple[VerificationKey, ...]:
         """The keys that may have made a signature.
@@ -124,8 +129,16 @@ class KeyStore:
         (OpenID Connect Core, section 10.1.1); without one every key that fits.
         """
         keys = self._kept.get()
+        of, known = self._found
+        if of is not keys:
+            known = {}
+            self._found = keys, known
+        if found := known.get((kid, alg)):
+            return found
         found = _select(keys, kid, alg)
-        if not found and (renewed := self.renewed(keys)):
+        if found:  # names that strangers invent are not remembered
+            known[kid, alg] = found
+        elif renewed := self.renewed(keys):
             found = _select(renewed, kid, alg)
         return found
 

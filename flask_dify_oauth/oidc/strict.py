@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+import msgspec
+
 __all__ = ["StrictError", "json_object", "number", "optional_text", "text", "texts"]
 
 #: The latest time that is believed, in epoch seconds (the year 9999).
@@ -35,25 +37,46 @@ def _finite(digits: str) -> float:
     return value
 
 
+#: made once: ``json.loads`` would make one at each call
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite
+)
+_quick_decoder, _quick_encoder = msgspec.json.Decoder(), msgspec.json.Encoder()
+
+
 def json_object(raw: bytes) -> dict[str, Any]:
     """A JSON object (RFC 8259) in UTF-8, no name twice, no NaN, no bottomless nesting.
 
     :raises StrictError: when it is anything else.
     """
+    value = _canonical(raw)
+    if value is None:
+        value = _parsed(raw)
+    if not isinstance(value, dict):
+        raise StrictError("no JSON object")
+    return value
+
+
+def _canonical(raw: bytes) -> Any:
+    """What compact JSON holds, quickly; None for what the careful parser must look at.
+
+    What comes back as the very same bytes has no name twice: a dictionary has none.
+    """
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_members,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        value = _quick_decoder.decode(raw)
+        return value if _quick_encoder.encode(value) == raw else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        value = _decoder.decode(raw.decode("utf-8"))
     except StrictError:
         raise
     except (ValueError, RecursionError):
         raise StrictError("not JSON") from None
-    if not isinstance(value, dict):
-        raise StrictError("no JSON object")
-    if b"\\u" in raw:
+    if b"\\" in raw:
         try:  # half of a surrogate pair is JSON, but no text
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:

@@ -7,13 +7,8 @@ each kind of token are judged after it, and a token of one kind never passes for
 from __future__ import annotations
 
 import hmac
-import re
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any
-
-from joserfc import jws
-from joserfc.errors import JoseError
 
 from ..errors import TokenRefused
 from .claims import (
@@ -26,8 +21,9 @@ from .claims import (
     check_session_expiry,
     check_times,
 )
-from .keys import KeyStore, VerificationKey
-from .strict import StrictError, json_object, number, optional_text, text
+from .jws import verify_jws
+from .keys import KeyStore
+from .strict import StrictError, number, text
 
 __all__ = [
     "Expected",
@@ -38,82 +34,6 @@ __all__ = [
     "verify_renewed_id_token",
     "verify_userinfo_jwt",
 ]
-
-_MOST_BYTES = 262_144
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-
-
-class _Registry(jws.JWSRegistry):
-    """Our own list of algorithms, and no other rule than that: the header is judged before."""
-
-    max_header_length = 16_384
-    max_payload_length = _MOST_BYTES
-    max_signature_length = 4_096
-
-    def get_alg(self, name: str) -> Any:
-        if name not in (self.allowed or ()):
-            raise JoseError(f"{name} is not allowed")
-        return self.algorithms[name]
-
-
-def verify_jws(
-    raw: str, keys: KeyStore, algorithms: tuple[str, ...], types: tuple[str | None, ...]
-) -> tuple[dict[str, Any], str, VerificationKey]:
-    """The claims of a signed JWT, its algorithm and the key that verified it.
-
-    Keys come from the provider's key set alone: ``jwk``, ``jku``, ``x5u`` and ``x5c`` in the header
-    are never looked at (RFC 8725, section 3.10).
-
-    :param types: the values that ``typ`` may have, in lower case; None where it may be absent.
-    :raises TokenRefused: when the signature or the form is not right.
-    """
-    if len(raw) > _MOST_BYTES or not _COMPACT.fullmatch(raw):
-        raise TokenRefused("the token is no signed JWT of a bearable size")
-    try:
-        header = json_object(_decode(raw.partition(".")[0]))
-        alg, kid = text(header, "alg"), optional_text(header, "kid")
-        typ = optional_text(header, "typ")
-    except StrictError as error:
-        raise TokenRefused(f"the token's header: {error}") from None
-    if alg not in algorithms:
-        raise TokenRefused(f"the token is signed with {alg!r}, allowed: {', '.join(algorithms)}")
-    if header.keys() & {"crit", "b64", "zip", "enc"}:
-        # RFC 7515, section 4.1.11: what is critical and not understood is refused.
-        raise TokenRefused("the token's header asks for an extension")
-    kind = typ.lower().removeprefix("application/") if typ else None
-    if kind not in types:
-        raise TokenRefused(f"the token is of type {typ!r}")
-    payload, key = _verify_signature(raw, keys, kid, alg, algorithms)
-    try:
-        return json_object(payload), alg, key
-    except StrictError as error:
-        raise TokenRefused(f"the token's claims: {error}") from None
-
-
-def _verify_signature(
-    raw: str, keys: KeyStore, kid: str | None, alg: str, algorithms: tuple[str, ...]
-) -> tuple[bytes, VerificationKey]:
-    registry = _Registry(algorithms=algorithms, strict_check_header=False)
-
-    def attempt(candidates: tuple[VerificationKey, ...]) -> tuple[bytes, VerificationKey] | None:
-        for candidate in candidates:
-            try:
-                found = jws.deserialize_compact(raw, candidate.key, algorithms, registry)
-            except (JoseError, ValueError, TypeError):
-                continue
-            return found.payload, candidate
-        return None
-
-    seen = keys.current()
-    candidates = keys.candidates(kid, alg)
-    if found := attempt(candidates):
-        return found
-    # A provider may put a new key under an old name: look once more before refusing.
-    if candidates and keys.renewed(seen) and (found := attempt(keys.candidates(kid, alg))):
-        return found
-    if not candidates:
-        raise TokenRefused(f"the provider has no {alg} key named {kid!r}")
-    raise TokenRefused("the token's signature is wrong")
 
 
 def verify_id_token(
@@ -215,10 +135,3 @@ def verify_own_access_token(
     except StrictError as error:
         raise TokenRefused(f"access token: {error}") from None
     return claims
-
-
-def _decode(segment: str) -> bytes:
-    try:
-        return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except ValueError:
-        raise StrictError("no base64url") from None

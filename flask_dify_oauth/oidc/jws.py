@@ -1,0 +1,155 @@
+"""Signed JWTs in compact form (RFC 7515, RFC 7519): the one place that settles a signature."""
+
+from __future__ import annotations
+
+import string
+from binascii import a2b_base64
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from joserfc.errors import JoseError
+from joserfc.jws import JWSRegistry
+
+from ..errors import TokenRefused
+from .keys import KeyStore, VerificationKey
+from .strict import StrictError, json_object, optional_text, text
+
+__all__ = ["MOST_BYTES", "Header", "Signed", "parse_jws", "verify_jws", "verify_with"]
+
+#: The longest token of any kind.
+MOST_BYTES = 262_144
+_MOST_HEADER = 16_384
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_ALPHABET = (string.ascii_letters + string.digits + "-_").encode()
+
+
+class Header(NamedTuple):
+    """What counts of a token's header."""
+
+    alg: str
+    kid: str | None
+    #: ``typ`` in lower case and without ``application/`` (RFC 7515, section 4.1.9)
+    kind: str | None
+    members: dict[str, Any]
+
+
+class Signed(NamedTuple):
+    """A token taken apart; nothing in it is believed yet."""
+
+    header: Header
+    #: what the signature is over
+    signed: bytes
+    signature: bytes
+    #: base64url
+    payload: bytes
+
+    def claims(self) -> dict[str, Any]:
+        """The claims, of whoever made the token.
+
+        :raises TokenRefused: when they are no JSON object.
+        """
+        try:
+            return json_object(_decode(self.payload))
+        except StrictError as error:
+            raise TokenRefused(f"the token's claims: {error}") from None
+
+
+# Tokens of one key share their header to the letter.
+@lru_cache(maxsize=64)
+def _header(segment: bytes) -> Header:
+    try:
+        members = json_object(_decode(segment))
+        alg, kid = text(members, "alg"), optional_text(members, "kid")
+        typ = optional_text(members, "typ")
+    except StrictError as error:
+        raise TokenRefused(f"the token's header: {error}") from None
+    if members.keys() & {"crit", "b64", "zip", "enc"}:
+        # RFC 7515, section 4.1.11: what is critical and not understood is refused.
+        raise TokenRefused("the token's header asks for an extension")
+    return Header(alg, kid, typ.lower().removeprefix("application/") if typ else None, members)
+
+
+def parse_jws(
+    raw: str, algorithms: tuple[str, ...], types: tuple[str | None, ...], *, most: int = MOST_BYTES
+) -> Signed:
+    """A token whose form and header may be looked at further.
+
+    :param types: the values that ``typ`` may have, in lower case; None where it may be absent.
+    :param most: bytes that it may have.
+    :raises TokenRefused: when it is no signed JWT, or of another algorithm or type.
+    """
+    data = raw.encode("utf-8", "replace") if len(raw) <= most else b""
+    signed, _, signature = data.rpartition(b".")
+    head, _, payload = signed.partition(b".")
+    if data.translate(None, _ALPHABET) != b".." or not (head and payload and signature):
+        raise TokenRefused("the token is no signed JWT of a bearable size")
+    if len(head) > _MOST_HEADER:
+        raise TokenRefused("the token's header is too long")
+    header = _header(head)
+    if header.alg not in algorithms:
+        raise TokenRefused(
+            f"the token is signed with {header.alg!r}, allowed: {', '.join(algorithms)}"
+        )
+    if header.kind not in types:
+        raise TokenRefused(f"the token is of type {header.members.get('typ')!r}")
+    try:
+        return Signed(header, signed, _decode(signature), payload)
+    except StrictError as error:
+        raise TokenRefused(f"the token's signature: {error}") from None
+
+
+def verify_jws(
+    raw: str,
+    keys: KeyStore,
+    algorithms: tuple[str, ...],
+    types: tuple[str | None, ...],
+    *,
+    most: int = MOST_BYTES,
+) -> tuple[dict[str, Any], str, VerificationKey]:
+    """The claims of a signed JWT, its algorithm and the key that verified it.
+
+    Keys come from the provider's key set alone: ``jwk``, ``jku``, ``x5u`` and ``x5c`` in the header
+    are never looked at (RFC 8725, section 3.10).
+
+    :param types: the values that ``typ`` may have, in lower case; None where it may be absent.
+    :param most: bytes that it may have.
+    :raises TokenRefused: when the signature or the form is not right.
+    """
+    token = parse_jws(raw, algorithms, types, most=most)
+    key = _verifying_key(token, keys)
+    return token.claims(), token.header.alg, key
+
+
+def verify_with(token: Signed, key: VerificationKey) -> bool:
+    """Whether a key that fits the algorithm made the signature."""
+    # Straight to the algorithm: the header was read above, by our own rules.
+    algorithm: Any = JWSRegistry.algorithms[token.header.alg]
+    try:
+        return bool(algorithm.verify(token.signed, token.signature, key.key))
+    except (JoseError, ValueError, TypeError):
+        return False
+
+
+def _verifying_key(token: Signed, keys: KeyStore) -> VerificationKey:
+    alg, kid = token.header.alg, token.header.kid
+
+    def attempt(candidates: tuple[VerificationKey, ...]) -> VerificationKey | None:
+        return next((key for key in candidates if verify_with(token, key)), None)
+
+    seen = keys.current()
+    candidates = keys.candidates(kid, alg)
+    if found := attempt(candidates):
+        return found
+    # A provider may put a new key under an old name: look once more before refusing.
+    if candidates and keys.renewed(seen) and (found := attempt(keys.candidates(kid, alg))):
+        return found
+    if not candidates:
+        raise TokenRefused(f"the provider has no {alg} key named {kid!r}")
+    raise TokenRefused("the token's signature is wrong")
+
+
+def _decode(segment: bytes) -> bytes:
+    try:
+        return a2b_base64(segment.translate(_STANDARD) + b"=" * (-len(segment) % 4))
+    except ValueError:
+        raise StrictError("no base64url") from None
