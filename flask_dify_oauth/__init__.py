@@ -1,6 +1,14 @@
 """A company's own sign-in, by OpenID Connect, in front of Flask applications."""
 
-from .access.guards import login_required
+from .access.guards import (
+    acr_required,
+    claims_required,
+    fresh_login_required,
+    groups_required,
+    login_required,
+    roles_required,
+    scopes_required,
+)
 from .access.identity import Identity, current_user
 from .errors import ConfigurationError, DifyOAuthError, Forbidden, SignInRefused
 from .extension import DifyOAuth
@@ -12,6 +20,12 @@ __all__ = [
     "Forbidden",
     "Identity",
     "SignInRefused",
+    "acr_required",
+    "claims_required",
     "current_user",
+    "fresh_login_required",
+    "groups_required",
     "login_required",
+    "roles_required",
+    "scopes_required",
 ]

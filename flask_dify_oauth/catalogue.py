@@ -74,6 +74,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("NEAR_CACHE", judging.judge_cache, 10_000,
             "Redis: how many sessions each process keeps, for as long as the server says that they"
             " are unchanged; `False` for none. Clusters are asked each time."),
+    Setting("ASSUME_GRANTED_SCOPES", judging.judge_flag, False,
+            "Whether a provider that does not say which scopes it granted is taken to have granted"
+            " all that were asked for. `scopes_required` lets nobody in otherwise.", provider=True),
     Setting("USERINFO", judging.judge_flag, True,
             "Whether userinfo is fetched at sign-in where the provider has it.", provider=True),
     Setting("ID_TOKEN_ALGORITHMS", judging.judge_algorithms, ("RS256",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import NamedTuple
 
 __all__ = [
     "ConfigurationError",
@@ -10,12 +11,15 @@ __all__ = [
     "Forbidden",
     "GrantGone",
     "InsecureTransport",
+    "InsufficientScope",
     "InvalidRequest",
+    "Missing",
     "NotSignedIn",
     "ProviderRefused",
     "ProviderUnavailable",
     "ProviderUnusable",
     "SignInRefused",
+    "StepUpNeeded",
     "StoreUnavailable",
     "TokenRefused",
     "TransactionLost",
@@ -137,11 +141,47 @@ class SignInRefused(DifyOAuthError):
     account: str | None = None
 
 
+class Missing(NamedTuple):
+    """What a person lacks."""
+
+    #: roles, groups or scopes
+    kind: str
+    names: tuple[str, ...]
+    #: whether all of them are needed, or one
+    every: bool
+
+
 class Forbidden(DifyOAuthError):
     """The person is signed in and may not do this; for views: ``raise Forbidden("no editor")``."""
 
     code = "forbidden"
     status = 403
+    #: what the person lacks, where the answer may say so
+    missing: tuple[Missing, ...] = ()
+
+
+class InsufficientScope(Forbidden):
+    """The person, or the token, was not granted the scopes that this needs (RFC 6750, 3.1)."""
+
+    code = "insufficient_scope"
+
+
+class StepUpNeeded(DifyOAuthError):
+    """The person is signed in, but not recently or not strongly enough (RFC 9470, section 3).
+
+    :param max_age: seconds since the person last proved themselves, at most; None where any do.
+    :param acr_values: authentication context classes of which one is wanted, the best first.
+    """
+
+    code = "insufficient_user_authentication"
+    status = 401
+
+    def __init__(
+        self, detail: str, *, max_age: int | None = None, acr_values: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.max_age = max_age
+        self.acr_values = acr_values
 
 
 class ProviderUnusable(DifyOAuthError):

@@ -29,7 +29,11 @@ from .sessions.interface import SessionInterface
 from .startup import binding_of, read_configuration
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import requests
+
+    from .access.needs import Needs
 
 __all__ = ["DifyOAuth"]
 
@@ -110,10 +114,14 @@ class DifyOAuth:
         return hook
 
     def protect(
-        self, target: Flask | Blueprint, *, except_for: Iterable[str | Callable[..., Any]] = ()
+        self,
+        target: Flask | Blueprint,
+        *,
+        except_for: Iterable[str | Callable[..., Any]] = (),
+        **needs: Unpack[Needs],
     ) -> None:
         """Let only signed-in people into every view of an app or blueprint; see :func:`protect`."""
-        guards.protect(target, except_for=except_for)
+        guards.protect(target, except_for=except_for, **needs)
 
     def login_redirect(
         self, next: str | None = None, *, provider: str | None = None, **params: str | int

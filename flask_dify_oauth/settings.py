@@ -40,6 +40,7 @@ class ProviderSettings(Struct, frozen=True):
     label: str | None = None
     preset: str | None = None
     scopes: tuple[str, ...] = ("openid", "profile", "email")
+    assume_granted_scopes: bool = False
     userinfo: bool = True
     id_token_algorithms: tuple[str, ...] = ("RS256",)
     token_endpoint_auth_method: str | None = None

@@ -35,6 +35,8 @@ CHINESE: dict[str, str] = {
     " `redis+cluster://host:6379,host:6379`。不设置时使用实例文件夹中的一个文件。",
     "NEAR_CACHE": "用于 Redis：每个进程保留多少个会话，只在服务器表明其未变时使用；`False` 表示"
     "不保留。集群则每次都询问服务器。",
+    "ASSUME_GRANTED_SCOPES": "身份提供方没有说明授予了哪些权限范围时，是否视为授予了所申请的"
+    "全部权限范围。否则 `scopes_required` 不放行任何人。",
     "USERINFO": "登录时是否读取用户信息端点（userinfo），前提是身份提供方有这个端点。",
     "ID_TOKEN_ALGORITHMS": "接受身份提供方使用的签名算法；元数据中列出的其他算法一律不算数。",
     "TOKEN_ENDPOINT_AUTH_METHOD": "本应用向身份提供方证明自己的方式：`client_secret_basic`、"

@@ -28,6 +28,7 @@ READMES = ("README.md", "README.zh-CN.md")
 #: documents whose programs other tests run, with what they need
 RUN_ELSEWHERE = (
     *READMES,  # test_the_program_of_the_readme
+    "docs/guards.md",  # tests/access/test_document.py
     "docs/other-extensions.md",  # tests/integrations/test_document.py
 )
 DOCUMENTS = sorted(
@@ -155,7 +156,7 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     refusals = ("access_denied", "login_required", "interaction_required", "consent_required")
     known |= dict.fromkeys(refusals, errors.ProviderRefused.status)
     known |= {"temporarily_unavailable": 503, "unknown_provider": 404, "unexpected": 503}
-    known |= {"foreign_request": 403}
+    known |= {"foreign_request": 403, "step_up_failed": 403}
     assert {code: int(status) for code, status in rows} == known
 
 

@@ -24,7 +24,8 @@ SHIPPED = {
 }
 PUBLIC = {
     "ConfigurationError", "DifyOAuth", "DifyOAuthError", "Forbidden", "Identity", "SignInRefused",
-    "current_user", "login_required",
+    "acr_required", "claims_required", "current_user", "fresh_login_required", "groups_required",
+    "login_required", "roles_required", "scopes_required",
 }  # fmt: skip
 
 

@@ -57,6 +57,7 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "PRESET": ("okta", "okta", "oktaa"),
     "SESSION_STORE": ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db", "mysql://x"),
     "NEAR_CACHE": ("500", 500, "some"),
+    "ASSUME_GRANTED_SCOPES": ("yes", True, "perhaps"),
     "USERINFO": ("no", False, "maybe"),
     "ID_TOKEN_ALGORITHMS": (["ES256"], ("ES256",), ["none"]),
     "TOKEN_ENDPOINT_AUTH_METHOD": ("client_secret_post", "client_secret_post", "tls_client_auth"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -13,7 +13,9 @@ from flask.views import View
 from .identity import current_identity
 
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Protocol, Unpack
+
+    from .needs import Need, Needs, Predicate
 
     class Gatekeeper(Protocol):
         """What a guard asks of the extension."""
@@ -28,7 +30,18 @@ if TYPE_CHECKING:
             """Whether a route belongs to the sign-in itself."""
 
 
-__all__ = ["login_required", "protect", "turned_away"]
+__all__ = [
+    "acr_required",
+    "claims_required",
+    "fresh_login_required",
+    "groups_required",
+    "guarded_by",
+    "login_required",
+    "protect",
+    "roles_required",
+    "scopes_required",
+    "turned_away",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,11 +55,50 @@ def _gatekeeper() -> Gatekeeper:
         ) from None
 
 
-def _turned_away(keeper: Gatekeeper) -> Response | None:
-    """The answer to whoever may not go on; None for those who may."""
+def _turned_away(keeper: Gatekeeper, needs: tuple[Need, ...]) -> Response | None:
+    """The answer to whoever is unknown or out; None for those who may go on.
+
+    :raises Forbidden, StepUpNeeded: the person lacks something.
+    """
     if not current_identity():
         return keeper.challenge()
-    return None if keeper.recheck is None else keeper.recheck()
+    if keeper.recheck is not None and (answer := keeper.recheck()) is not None:
+        return answer
+    if needs:
+        from .needs import refusal
+
+        if (refused := refusal(needs, current_identity())) is not None:
+            raise refused
+    return None
+
+
+def guarded_by(*needs: Need) -> Callable[[F], F]:
+    """The guard that lets people in who are signed in and meet every need."""
+
+    def decorate(view: F) -> F:
+        return cast(F, _guarded(view, needs, decorate))
+
+    return decorate
+
+
+def _guarded(view: F, needs: tuple[Need, ...], decorator: Callable[[Any], Any]) -> F:
+    """The view behind these needs.
+
+    :param decorator: what does the same, for the views that a class makes.
+    """
+    if isinstance(view, type):
+        if not issubclass(view, View):
+            raise TypeError("a guard is for functions and subclasses of flask.views.View")
+        view.decorators = [*view.decorators, decorator]
+        return view
+
+    @functools.wraps(view)
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        if (answer := _turned_away(_gatekeeper(), needs)) is not None:
+            return answer
+        return current_app.ensure_sync(view)(*args, **kwargs)
+
+    return cast(F, guard)
 
 
 def turned_away() -> Response | None:
@@ -54,7 +106,7 @@ def turned_away() -> Response | None:
 
     For guards of other extensions.
     """
-    return _turned_away(_gatekeeper())
+    return _turned_away(_gatekeeper(), ())
 
 
 @overload
@@ -69,22 +121,76 @@ def login_required(view: F | None = None) -> F | Callable[[F], F]:
     person who navigates is sent to sign in and comes back to the same page; a script gets 401 as
     problem details (RFC 9457).
     """
-    if view is None:
-        return login_required
-    if isinstance(view, type):
-        if not issubclass(view, View):
-            raise TypeError("login_required guards functions and subclasses of flask.views.View")
-        view.decorators = [*view.decorators, login_required]
-        return cast(F, view)
-    guarded = view
+    return login_required if view is None else _guarded(view, (), login_required)
 
-    @functools.wraps(guarded)
-    def guard(*args: Any, **kwargs: Any) -> Any:
-        if (answer := _turned_away(_gatekeeper())) is not None:
-            return answer
-        return current_app.ensure_sync(guarded)(*args, **kwargs)
 
-    return cast(F, guard)
+def roles_required(*roles: str, all: bool = False) -> Callable[[F], F]:
+    """Let only people in who have one of these roles, letter for letter.
+
+    Like every guard, it implies :func:`login_required`, and others may stand above or below it.
+    Whoever is signed in and lacks something gets 403.
+
+    :param all: whether every one of the roles is needed.
+    :raises ValueError: at import, for no role, or for what is no name.
+    """
+    return _demand("roles_required", "held", "roles", roles, every=all)
+
+
+def groups_required(*groups: str, all: bool = False) -> Callable[[F], F]:
+    """Let only people in who are in one of these groups; see :func:`roles_required`."""
+    return _demand("groups_required", "held", "groups", groups, every=all)
+
+
+def scopes_required(*scopes: str, any: bool = False) -> Callable[[F], F]:
+    """Let only people in for whom every one of these scopes was granted (RFC 6749, section 3.3).
+
+    :param any: whether one of the scopes suffices.
+    :raises ValueError: at import, for no scope, or for several in one text.
+    """
+    return _demand("scopes_required", "held", "scopes", scopes, every=not any)
+
+
+def claims_required(check: Predicate | Mapping[str, object]) -> Callable[[F], F]:
+    """Let only people in whose claims are accepted.
+
+    :param check: is given all claims and must return True. One that fails lets nobody in. Or names
+        of claims with the values that are accepted: ``{"department": ["sales", "support"]}``.
+    :raises ValueError: at import, for what cannot decide, such as a coroutine function.
+    """
+    return _demand("claims_required", "claimed", check)
+
+
+def fresh_login_required(*, max_age: float) -> Callable[[F], F]:
+    """Let only people in who proved themselves to the provider a short time ago.
+
+    Others are sent there to do it again, and come back; a script gets 401 with the code
+    ``insufficient_user_authentication`` (RFC 9470, section 3).
+
+    :param max_age: seconds, 30 at least. The provider's ``auth_time`` counts.
+    :raises ValueError: at import, for what is no such number.
+    """
+    return _demand("fresh_login_required", "fresh", max_age)
+
+
+def acr_required(*classes: str) -> Callable[[F], F]:
+    """Let only people in whose sign-in was of one of these context classes (``acr``).
+
+    Others are sent to the provider as by :func:`fresh_login_required`.
+
+    :param classes: the best first, in the provider's own words.
+    :raises ValueError: at import, for no class, or for what is none.
+    """
+    return _demand("acr_required", "level", classes)
+
+
+def _demand(guard: str, make: str, *args: object, **options: object) -> Callable[[F], F]:
+    """The guard of one need; ``make`` names what judges it in :mod:`needs`."""
+    from . import needs  # not every application has such guards
+
+    try:
+        return guarded_by(getattr(needs, make)(*args, **options))
+    except ValueError as error:
+        raise ValueError(f"what {guard} is given {error}") from None
 
 
 def _view_class(view: object) -> Any:
@@ -93,7 +199,10 @@ def _view_class(view: object) -> Any:
 
 
 def protect(
-    target: Flask | Blueprint, *, except_for: Iterable[str | Callable[..., Any]] = ()
+    target: Flask | Blueprint,
+    *,
+    except_for: Iterable[str | Callable[..., Any]] = (),
+    **needs: Unpack[Needs],
 ) -> None:
     """Let only signed-in people into every view of an application or blueprint.
 
@@ -103,7 +212,14 @@ def protect(
 
     :param except_for: what stays open: endpoints (in a blueprint without its name), or the view
         functions and classes themselves.
+    :param needs: what people must have besides; see :class:`Needs`.
+    :raises TypeError, ValueError: at once, for exceptions or needs that cannot be.
     """
+    needed: tuple[Need, ...] = ()
+    if needs:
+        from .needs import needs_of
+
+        needed = needs_of(**needs)
     open_endpoints: set[str] = set()
     open_views: list[Callable[..., Any]] = []
     if isinstance(except_for, str):
@@ -132,6 +248,6 @@ def protect(
         keeper = _gatekeeper()
         if is_open() or (isinstance(target, Flask) and keeper.owns_endpoint(request.endpoint)):
             return None
-        return _turned_away(keeper)
+        return _turned_away(keeper, needed)
 
     cast(Scaffold, target).before_request(guard)

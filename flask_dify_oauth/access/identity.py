@@ -57,6 +57,8 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     #: the provider's name for its session
     sid: str | None = None
     raw_claims: bytes = b""
+    #: what the provider granted to this application, or to the token of an API request
+    scopes: tuple[str, ...] = ()
 
     @property
     def is_authenticated(self) -> bool:
@@ -92,6 +94,14 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     def has_role(self, role: str) -> bool:
         """Whether the person has this role, letter for letter."""
         return role in self.roles
+
+    def has_group(self, group: str) -> bool:
+        """Whether the person is in this group, letter for letter."""
+        return group in self.groups
+
+    def has_scope(self, scope: str) -> bool:
+        """Whether this scope was granted, letter for letter."""
+        return scope in self.scopes
 
     def __repr__(self) -> str:
         return f"<Identity {self.subject!r} of {self.issuer!r}>" if self else "<Identity nobody>"

@@ -55,10 +55,16 @@ def merge_claims(id_token: Mapping[str, Any], userinfo: Mapping[str, Any] | None
 
 
 def identity_from(
-    claims: Mapping[str, Any], *, issuer: str, provider: str, preset: Preset
+    claims: Mapping[str, Any],
+    *,
+    issuer: str,
+    provider: str,
+    preset: Preset,
+    scopes: tuple[str, ...] = (),
 ) -> Identity:
     """The identity of merged claims.
 
+    :param scopes: what was granted.
     :raises ProviderUnusable: when there are more claims than a session should carry.
     """
     told = {name: value for name, value in claims.items() if name not in _SPENT}
@@ -86,6 +92,7 @@ def identity_from(
         amr=tuple(x for x in amr if isinstance(x, str)) if isinstance(amr, list) else (),
         sid=_text(claims, "sid") or None,
         raw_claims=raw,
+        scopes=scopes,
     )
 
 

@@ -13,12 +13,24 @@ from ..errors import Forbidden, SignInRefused
 
 if TYPE_CHECKING:
     from ..oidc.client import Client, TokenSet
+    from ..settings import ProviderSettings
     from .transaction import Opened
 
-__all__ = ["Admission", "Admitted", "Hook"]
+__all__ = ["Admission", "Admitted", "Hook", "granted"]
 
 #: An application's say in a sign-in: returns the identity to use (None: as it is) or raises.
 Hook = Callable[[Identity], Identity | None]
+
+
+def granted(scope: str | None, settings: ProviderSettings) -> tuple[str, ...]:
+    """The scopes that guards count on.
+
+    A provider that says nothing has granted all (RFC 6749, section 5.1), or does not know of
+    scopes at all; so silence is believed only where a setting says so.
+    """
+    if scope is None:
+        return settings.scopes if settings.assume_granted_scopes else ()
+    return tuple(dict.fromkeys(scope.split()))
 
 
 class Admitted(NamedTuple):
@@ -71,6 +83,7 @@ class Admission:
             issuer=client.preset.identity_issuer(claims),
             provider=settings.name,
             preset=client.preset,
+            scopes=granted(tokens.scope, settings),
         )
         try:
             client.preset.check_claims(claims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
@@ -14,6 +15,7 @@ from ..errors import (
     GrantGone,
     NotSignedIn,
     SignInRefused,
+    StepUpNeeded,
     TransactionLost,
 )
 from ..signals import sign_in_failed, tell
@@ -53,7 +55,7 @@ def answer_failure(error: DifyOAuthError) -> Response:
 
 def _answer(error: DifyOAuthError) -> Response:
     parts = current_parts()
-    if isinstance(error, Forbidden):
+    if isinstance(error, (Forbidden, StepUpNeeded)):
         if not current_identity() and request.blueprint != "dify_oauth":
             return challenge()  # whoever may come in is not known yet
         error.next_url = error.next_url or parts.addresses.way_back(request)
@@ -73,16 +75,28 @@ def _answer(error: DifyOAuthError) -> Response:
             account=account_of(current_identity()),
             switch_url=route(request, "/login", prompt="select_account", **query),
             fields=parts.sign_out.form_fields(),
+            members=_lacks(error),
+            missing=error.missing,
         )
+    if isinstance(error, StepUpNeeded):
+        from .step_up import answer_step_up
+
+        return answer_step_up(error)
     if isinstance(error, NotSignedIn):
         return _to_sign_in(error, as_json=prefers_json(request))
     retry = error.next_url if error.session_stays else route(request, "/login", **query)
     return error_response(error, retry_url=retry, home_url=parts.addresses.home(request))
 
 
+def _lacks(error: Forbidden) -> dict[str, Any]:
+    """What the JSON answer says of what the person lacks, where it may."""
+    lacks = [{"kind": m.kind, "names": m.names, "all": m.every} for m in error.missing]
+    return {"missing": lacks} if lacks else {}
+
+
 def _log(error: DifyOAuthError) -> None:
     level = logging.ERROR if error.status >= 500 else logging.WARNING
-    if isinstance(error, NotSignedIn) and not isinstance(error, GrantGone):
+    if isinstance(error, (NotSignedIn, StepUpNeeded)) and not isinstance(error, GrantGone):
         level = logging.DEBUG  # nothing is wrong, and scripts ask often
     _logger.log(level, "[%s] %s: %s", error.error_id, error.code, error.logged)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Request, Response, after_this_request
 
-from ..access.identity import IDENTITY_KEY, current_identity, encode_identity
+from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
 from ..errors import (
     DifyOAuthError,
     InvalidRequest,
@@ -16,6 +17,7 @@ from ..errors import (
     TransactionLost,
 )
 from ..sessions.interface import SessionInterface
+from ..sessions.session import Session
 from ..sessions.store import Owner
 from ..signals import tell, user_signed_in
 from .address import Addresses
@@ -23,6 +25,7 @@ from .admission import Admission
 from .clients import Clients
 from .parameters import single
 from .redirects import see_other
+from .step_up import asked_of
 from .transaction import Opened, Transactions
 from .vaulted import vaulted
 
@@ -75,7 +78,11 @@ class SignIn:
         settings = client.settings
         merged = {**extras, **client.preset.authorization_params(), **settings.authorization_params}
         if settings.required_acr:
-            merged["acr_values"] = " ".join(settings.required_acr)
+            wanted = extras.get("acr_values", "").split()
+            fits = wanted and set(wanted) <= set(settings.required_acr)
+            merged["acr_values"] = " ".join(wanted if fits else settings.required_acr)
+        if "max_age" in extras:
+            merged["max_age"] = str(min(int(extras["max_age"]), int(merged["max_age"])))
         max_age = merged.get("max_age")
         state, cookie, opened = self._transactions.begin(
             provider=provider,
@@ -152,7 +159,11 @@ class SignIn:
         tokens, identity, ends_at = self._admission.admit(client, opened, code)
         self._sessions.start(
             self._sessions.current(),
-            {IDENTITY_KEY: encode_identity(identity)},
+            {
+                **_kept(self._sessions.current(), identity),
+                **asked_of(transaction.extras),
+                IDENTITY_KEY: encode_identity(identity),
+            },
             vaulted(tokens, time.time(), client.settings.scopes),
             owner=Owner(identity.issuer, identity.subject, identity.sid),
             note=note_of(request, identity),
@@ -188,6 +199,14 @@ class SignIn:
             error.code = "cookies_blocked"
         error.next_url, error.restart = next_url, not lost.attempt
         raise error
+
+
+def _kept(session: Session, identity: Identity) -> dict[str, Any]:
+    """What a session holds for its person, who proved themselves anew; nothing for anybody else."""
+    before = current_identity()
+    if (before.issuer, before.subject) != (identity.issuer, identity.subject):
+        return {}
+    return {k: v for k, v in session.data().items() if not k.startswith("_dify_oauth")}
 
 
 def _refusal(error: str | None, description: str) -> ProviderRefused:

@@ -168,6 +168,38 @@ MESSAGES: dict[str, Message] = {
         N_("You are signed in, but your account has no permission to see this page."),
         N_("Use another account if you have one, or ask for access."),
     ),
+    "insufficient_scope": Message(
+        N_("This application may not do that for you"),
+        N_("You are signed in, but a permission that this needs was not given when you signed in."),
+        N_("Sign in again and agree to what is asked, use another account, or ask for access."),
+        N_(
+            "Compare the scopes that the log names with DIFY_OAUTH_SCOPES and with those that the"
+            " provider gives to this application and this person."
+        ),
+    ),
+    "insufficient_user_authentication": Message(
+        N_("Please confirm that it is you"),
+        N_(
+            "This needs a sign-in that is more recent or stronger than yours. Nothing was done yet."
+        ),
+        N_(
+            "Confirm it in the new tab that the button opens. Then come back to this tab and reload"
+            " it; your browser will offer to send again what you entered."
+        ),
+    ),
+    "step_up_failed": Message(
+        N_("The sign-in service did not ask enough"),
+        N_(
+            "This page needs a sign-in that is more recent or stronger. The sign-in service was"
+            " asked for one and did not give it."
+        ),
+        N_("Try again, or use another account. If it stays like this, ask for help."),
+        N_(
+            "The log says what is needed. The provider must send auth_time, and the context class"
+            " (acr) that it was asked for; acr_values in DIFY_OAUTH_AUTHORIZATION_PARAMS wins over"
+            " what a guard asks for."
+        ),
+    ),
     "foreign_request": Message(
         N_("Another site asked for this"),
         N_("The request did not come from this application, so nothing was done."),

@@ -34,7 +34,7 @@ _TRANSLATORS = ("_", "gettext", "ngettext", "pgettext", "npgettext")
 _HTML = {"text/html", "application/xhtml+xml"}
 _JSON = {"application/json", "application/problem+json"}
 #: failures that another account may cure
-_ACCOUNT_CODES = {"forbidden", "sign_in_refused"}
+_ACCOUNT_CODES = {"forbidden", "insufficient_scope", "sign_in_refused"}
 
 
 def page(template: str, *, status: int = 200, **context: Any) -> Response:
@@ -86,7 +86,7 @@ def error_response(
         refused = error.status == HTTPStatus.FORBIDDEN and error.code in _ACCOUNT_CODES
         context = {
             "next_url": error.next_url,
-            "signed_in": error.code == "forbidden",
+            "signed_in": error.code != "sign_in_refused",
             **context,
             "message": message_for(error.code),
             "code": error.code,

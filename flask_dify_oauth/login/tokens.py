@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from flask import request
+from msgspec.structs import replace
 
-from ..access.identity import Identity, current_identity
+from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
 from ..errors import (
     GrantGone,
     NotSignedIn,
@@ -234,7 +235,12 @@ class Tokens:
         except TokenRefused as error:
             # These may be another person's tokens; nothing of this session can be trusted now.
             self._gone(session, identity, error.detail, reason="token_refused")
-        return self._write(session, held, renewed(held.vault)) or self.read(session)
+        kept = self._write(session, held, renewed(held.vault))
+        if kept is None:
+            return self.read(session)
+        if answer["scope"] is not None:
+            _narrow(session, identity, answer["scope"].split())
+        return kept
 
     def _write(self, session: Session, held: Held, vault: dict[str, Any]) -> Held | None:
         """Replace the vault; None where another did so before, or the session has ended."""
@@ -262,3 +268,10 @@ class Tokens:
 
     def _here(self) -> str:
         return self._addresses.way_back(request)
+
+
+def _narrow(session: Session, identity: Identity, granted: list[str]) -> None:
+    """Take from the identity what is granted no longer; a refresh adds nothing (RFC 6749, 6)."""
+    scopes = tuple(scope for scope in identity.scopes if scope in granted)
+    if scopes != identity.scopes:
+        session[IDENTITY_KEY] = encode_identity(replace(identity, scopes=scopes))
