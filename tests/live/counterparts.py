@@ -56,9 +56,14 @@ class OidcProvider:
         log: list[dict[str, str]] = self.control("log")
         return [one for one in log if path is None or one["url"].split("?")[0] == path]
 
+    def events(self, grant: str = "refresh_token") -> list[tuple[str, str | None]]:
+        """What became of grants of one type, and which were revoked, since the last reset."""
+        told: list[dict[str, Any]] = self.control("events")
+        return [(one["event"], one.get("error")) for one in told if one.get("grant") == grant]
+
 
 class Keycloak:
-    """Keycloak with the realm ``company`` of ``keycloak_realm.json``; users are alice and bob."""
+    """Keycloak with the realm ``company`` of ``keycloak_realm.json``: alice, bob and carol."""
 
     def __init__(self) -> None:
         folder = installed.keycloak_folder()
@@ -94,7 +99,7 @@ class Keycloak:
         health = f"http://127.0.0.1:{management}/health/ready"
         self.server.wait_until(lambda: answers(health), seconds=300)
 
-    def admin(self, path: str, method: str = "GET") -> Any:
+    def admin(self, path: str, method: str = "GET", body: Any = None) -> Any:
         """Ask the admin API of the realm."""
         token = requests.post(
             f"{self.base}/realms/master/protocol/openid-connect/token",
@@ -109,16 +114,32 @@ class Keycloak:
         answer = requests.request(
             method,
             f"{self.base}/admin/realms/company{path}",
+            json=body,
             headers={"Authorization": f"Bearer {token}"},
             timeout=10,
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def _user(self, username: str) -> str:
+        found = self.admin(f"/users?exact=true&username={username}")
+        return f"/users/{found[0]['id']}"
+
     def sessions_of(self, username: str) -> list[dict[str, Any]]:
         """The person's sessions at Keycloak."""
-        found = self.admin(f"/users?exact=true&username={username}")
-        return list(self.admin(f"/users/{found[0]['id']}/sessions"))
+        return list(self.admin(f"{self._user(username)}/sessions"))
+
+    def enable(self, username: str, *, enabled: bool) -> None:
+        """Let the person sign in, or no more."""
+        self.admin(self._user(username), "PUT", {"enabled": enabled})
+
+    def events(self) -> list[str]:
+        """What became of refreshes since :meth:`forget_events`, the newest first."""
+        return [event["type"] for event in self.admin("/events")]
+
+    def forget_events(self) -> None:
+        """Begin the list of events anew."""
+        self.admin("/events", "DELETE")
 
     def end_session(self, session_id: str) -> None:
         """End one of them, as an administrator does."""

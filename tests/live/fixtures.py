@@ -12,7 +12,7 @@ import pytest
 from . import counterparts
 from .counterparts import Keycloak, OidcProvider
 from .person import Person
-from .portal import SECRET, Portal, running_portal
+from .portal import SECRET, Portal, running_portal, running_workers
 from .requirement import need
 
 PortalMaker = Callable[..., Portal]
@@ -67,6 +67,18 @@ def portal_at(tmp_path: Path) -> Iterator[PortalMaker]:
 
 
 @pytest.fixture
+def workers_at(tmp_path: Path) -> Iterator[PortalMaker]:
+    """Start gunicorn for an issuer: ``workers_at(issuer, *options, **settings)``."""
+    need("python")
+    with ExitStack() as stack:
+
+        def start(issuer: str, *options: str, **settings: Any) -> Portal:
+            return stack.enter_context(running_workers(tmp_path, issuer, *options, **settings))
+
+        yield start
+
+
+@pytest.fixture
 def portal_here(provider: OidcProvider, portal_at: PortalMaker) -> PortalMaker:
     """Start a portal that is registered at oidc-provider; ``client`` changes the registration."""
 
@@ -74,15 +86,33 @@ def portal_here(provider: OidcProvider, portal_at: PortalMaker) -> PortalMaker:
         if "providers" not in settings:
             settings.setdefault("scopes", "openid profile email groups")
         portal = portal_at(provider.issuer, **settings)
-        registered = {
-            "client_id": settings.get("client_id", "portal"),
-            "client_secret": settings.get("client_secret", SECRET),
-            "redirect_uris": [portal.callback],
-            "post_logout_redirect_uris": [f"{portal.base}/logged-out"],
-            **(client or {}),
-        }
-        known = {name: value for name, value in registered.items() if value is not None}
-        provider.control("configure", clients=[known])
+        _register(provider, portal, client, settings)
         return portal
 
     return start
+
+
+@pytest.fixture
+def workers_here(provider: OidcProvider, workers_at: PortalMaker) -> PortalMaker:
+    """Start gunicorn with a portal that is registered at oidc-provider."""
+
+    def start(*options: str, client: dict[str, Any] | None = None, **settings: Any) -> Portal:
+        portal = workers_at(provider.issuer, *options, **settings)
+        _register(provider, portal, client, settings)
+        return portal
+
+    return start
+
+
+def _register(
+    provider: OidcProvider, portal: Portal, client: dict[str, Any] | None, settings: dict[str, Any]
+) -> None:
+    registered = {
+        "client_id": settings.get("client_id", "portal"),
+        "client_secret": settings.get("client_secret", SECRET),
+        "redirect_uris": [portal.callback],
+        "post_logout_redirect_uris": [f"{portal.base}/logged-out"],
+        **(client or {}),
+    }
+    known = {name: value for name, value in registered.items() if value is not None}
+    provider.control("configure", clients=[known])

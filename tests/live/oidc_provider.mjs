@@ -6,11 +6,13 @@
 //   rotate {keep}                 a new signing key; the old ones stay published when keep is true
 //   fault {path, times, ...}      what `path` answers instead: status, headers, body, repeat,
 //                                 pad (spaces), delay (ms), drop
-//   reset                         no faults, an empty log
+//   sign {claims}                 a JWT with these claims by the newest key
+//   reset                         no faults, empty lists
 //   log                           the requests seen since the last reset
+//   events                        what oidc-provider told of grants since then
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exportJWK, generateKeyPair } from 'jose';
+import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
 import Provider from 'oidc-provider';
 
 const options = JSON.parse(process.argv[2] ?? '{}');
@@ -50,7 +52,7 @@ async function loadExistingGrant(ctx) {
   return grant;
 }
 
-const state = { clients: options.clients ?? [], keys: [await newKey()], faults: [], log: [] };
+const state = { clients: options.clients ?? [], keys: [await newKey()], faults: [], log: [], events: [] };
 const server = createServer((request, response) => {
   answer(request, response).catch((error) => {
     console.error(error);
@@ -102,6 +104,11 @@ function build() {
     fetch: (url, { dispatcher, ...init }) => globalThis.fetch(url, init),
   });
   provider.on('server_error', (ctx, error) => console.error(error));
+  for (const event of ['grant.success', 'grant.error', 'grant.revoked']) {
+    provider.on(event, (ctx, error) => {
+      state.events.push({ event, grant: ctx.oidc?.params?.grant_type, error: error?.error });
+    });
+  }
   return provider;
 }
 let provider = build();
@@ -138,13 +145,21 @@ async function interact(request, response, path) {
     <p data-reasons="${prompt.reasons.join(' ')}"><a href="/interaction/${uid}/cancel">Cancel</a></p>`));
 }
 
+async function sign(claims) {
+  const [key] = state.keys;
+  const jwt = new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: key.kid });
+  return jwt.sign(await importJWK(key));
+}
+
 async function control(command, body) {
   if (command === 'configure') state.clients = body.clients;
   else if (command === 'rotate') {
     state.keys = [await newKey(), ...(body.keep ? state.keys : [])];
   } else if (command === 'fault') state.faults.push({ times: Infinity, ...body });
-  else if (command === 'reset') Object.assign(state, { faults: [], log: [] });
+  else if (command === 'sign') return sign(body.claims);
+  else if (command === 'reset') Object.assign(state, { faults: [], log: [], events: [] });
   else if (command === 'log') return state.log;
+  else if (command === 'events') return state.events;
   else throw new Error(`no such command: ${command}`);
   if (command === 'configure' || command === 'rotate') {
     provider = build();

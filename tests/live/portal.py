@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,12 @@ from flask_dify_oauth import (
 from flask_dify_oauth.demo import serve
 
 from .certificate import server_context
-from .processes import free_port
+from .counterparts import scratch
+from .processes import Server, answers, free_port
 
 SECRET = "portal-secret-0123456789"
+_KEY = "a key of the live tests, 32 characters or more"
+_TREE = Path(__file__).resolve().parents[2]
 
 _PAGE = """<!doctype html><html lang="en"><title>{{ title }}</title><h1>{{ title }}</h1>
 <p id="who">{{ current_user.name or "nobody" }}</p><p id="query">{{ query }}</p>
@@ -60,6 +65,10 @@ def create_app(**config: Any) -> Flask:
             abort(403)
         return show("Administration")
 
+    @app.get("/token")
+    def token() -> str:
+        return oauth.access_token()
+
     return app
 
 
@@ -86,6 +95,48 @@ def running_portal(
     :param settings: ``DIFY_OAUTH_*`` in lower case without the prefix; None leaves one out.
         ``refused``: user names that the portal's own hook turns away.
     """
+    config = _config(folder, issuer, settings)
+    port = free_port() if https else 0
+    if https:
+        config["DIFY_OAUTH_EXTERNAL_URL"] = f"https://localhost:{port}"
+    app = create_app(SECRET_KEY=_KEY, **config)
+    tls = server_context(folder) if https else None
+    with serve(app, host="localhost", port=port, ssl_context=tls) as base:
+        yield Portal(base, app)
+
+
+@contextmanager
+def running_workers(folder: Path, issuer: str, *options: str, **settings: Any) -> Iterator[Portal]:
+    """Serve the portal by gunicorn with several processes, configured by the environment.
+
+    :param options: more options of gunicorn.
+    :param settings: as for :func:`running_portal`.
+    :return: its address, and an application in this process that shares its sessions.
+    """
+    port = free_port()
+    config = _config(folder, issuer, settings)
+    config["DIFY_OAUTH_EXTERNAL_URL"] = base = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "gunicorn", "--workers=4", "--threads=4"]
+    server = Server(
+        [*command, "--no-control-socket", *options, f"--bind=127.0.0.1:{port}",
+         "tests.live.portal:create_app()"],
+        cwd=_TREE,
+        log=scratch() / "gunicorn.log",
+        env={"FLASK_SECRET_KEY": _KEY, **_environment(config)},
+    )  # fmt: skip
+    app = create_app(SECRET_KEY=_KEY, **config)
+    try:
+        server.wait_until(lambda: answers(base), seconds=30)
+        yield Portal(base, app)
+    finally:
+        server.stop()
+        app.extensions["dify_oauth"].sessions.store.close()
+    printed = server.printed()
+    assert "Traceback" not in printed
+    assert SECRET not in printed
+
+
+def _config(folder: Path, issuer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     usual = {"issuer": issuer, "client_id": "portal", "client_secret": SECRET}
     wanted = settings if "providers" in settings else {**usual, **settings}
     config = {
@@ -93,10 +144,8 @@ def running_portal(
     }
     config.setdefault("DIFY_OAUTH_SESSION_STORE", f"sqlite:///{folder / 'sessions.db'}")
     config["REFUSED"] = config.pop("DIFY_OAUTH_REFUSED", ())
-    port = free_port() if https else 0
-    if https:
-        config["DIFY_OAUTH_EXTERNAL_URL"] = f"https://localhost:{port}"
-    app = create_app(SECRET_KEY="a key of the live tests, 32 characters or more", **config)
-    tls = server_context(folder) if https else None
-    with serve(app, host="localhost", port=port, ssl_context=tls) as base:
-        yield Portal(base, app)
+    return config
+
+
+def _environment(config: Mapping[str, Any]) -> dict[str, str]:
+    return {f"FLASK_{name}": json.dumps(value) for name, value in config.items()}

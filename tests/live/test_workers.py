@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from .counterparts import OidcProvider, scratch
+from .counterparts import OidcProvider
+from .fixtures import PortalMaker
 from .person import Person
 from .portal import SECRET
-from .processes import Server, answers, free_port
-from .requirement import need
 
 pytestmark = pytest.mark.live
 
-TREE = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(params=[[], ["--preload"]], ids=["each worker loads", "preloaded, then forked"])
-def base(provider: OidcProvider, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    need("python")
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
+def base(workers_here: PortalMaker, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     secret_file = tmp_path / "client-secret"
     secret_file.write_text(SECRET + "\n")
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--workers=3",
-        "--threads=4",
-        "--no-control-socket",
-    ]
-    server = Server(
-        [*command, *request.param, f"--bind=127.0.0.1:{port}", "tests.live.portal:create_app()"],
-        cwd=TREE,
-        log=scratch() / "gunicorn.log",
-        env={
-            "FLASK_SECRET_KEY": "a key of the live tests, 32 characters or more",
-            "FLASK_DIFY_OAUTH_ISSUER": provider.issuer,
-            "FLASK_DIFY_OAUTH_CLIENT_ID": "portal",
-            "FLASK_DIFY_OAUTH_CLIENT_SECRET_FILE": str(secret_file),
-            "FLASK_DIFY_OAUTH_EXTERNAL_URL": base,
-            "FLASK_DIFY_OAUTH_SESSION_STORE": f"sqlite:///{tmp_path / 'sessions.db'}",
-        },
-    )
-    client = {
-        "client_id": "portal",
-        "client_secret": SECRET,
-        "redirect_uris": [f"{base}/callback"],
-        "post_logout_redirect_uris": [f"{base}/logged-out"],
-    }
-    provider.control("configure", clients=[client])
-    server.wait_until(lambda: answers(base), seconds=30)
-    yield base
-    server.stop()
-    assert "Traceback" not in server.printed()
-    assert SECRET not in server.printed()
+    portal = workers_here(*request.param, client_secret=None, client_secret_file=str(secret_file),
+                          client={"client_secret": SECRET})  # fmt: skip
+    return portal.base
 
 
 def test_a_session_is_known_to_every_worker(base: str, alice: Person, bob: Person) -> None:
