@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import judging
+from . import judging, judging_files
 
 __all__ = ["ENTRA_HOSTS", "GOOGLE_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
 
@@ -116,4 +116,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds to wait for the provider; a whole answer may take twice as long."),
     Setting("DISCOVERY_LIFETIME", partial(_seconds, least=10, most=86_400), 3600.0,
             "Seconds after which the provider's metadata and keys are fetched again."),
+    Setting("AUDIT_FILE", judging_files.judge_path, None,
+            "A file for audit records, one JSON line each. When left out they are lines of the"
+            " logger `flask_dify_oauth.audit`."),
+    Setting("AUDIT_REQUIRED", judging.judge_flag, False,
+            "Whether nobody may come in while audit records cannot be written."),
 )  # fmt: skip

@@ -6,6 +6,7 @@ import secrets
 from typing import NamedTuple
 
 __all__ = [
+    "AuditUnavailable",
     "ConfigurationError",
     "DifyOAuthError",
     "Forbidden",
@@ -202,4 +203,11 @@ class StoreUnavailable(DifyOAuthError):
     """The session store does not answer; nobody can be recognised now."""
 
     code = "store_unavailable"
+    status = 503
+
+
+class AuditUnavailable(DifyOAuthError):
+    """The audit record cannot be written, and the settings let nobody in without one."""
+
+    code = "audit_unavailable"
     status = 503

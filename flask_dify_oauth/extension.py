@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, request
 
-from .access import guards
+from .access import events, guards
 from .access.identity import current_user
 from .errors import DifyOAuthError
 from .judging import judge_parameters
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import requests
 
     from .access.needs import Needs
+    from .audit import AuditSink
 
 __all__ = ["DifyOAuth"]
 
@@ -44,10 +45,12 @@ class DifyOAuth:
     One object may serve several applications: all state stands in ``app.extensions``.
 
     :param app: registers the extension at once, as :meth:`init_app` does.
+    :param audit_sink: where audit records go, in place of the logger or the file.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(self, app: Flask | None = None, *, audit_sink: AuditSink | None = None) -> None:
         self._hook: Hook | None = None
+        self._audit_sink = audit_sink
         if app is not None:
             self.init_app(app)
 
@@ -58,7 +61,7 @@ class DifyOAuth:
         """
         if "dify_oauth" in app.extensions:
             raise RuntimeError("DifyOAuth is registered on this app already")
-        settings, store = read_configuration(app)
+        settings, store, audit_sink = read_configuration(app, self._audit_sink)
         keyring = Keyring(settings.secret_keys)
         sessions = SessionInterface(
             app,
@@ -68,6 +71,7 @@ class DifyOAuth:
             https=settings.https,
             binding=binding_of(app, settings),
             on_failure=answer_failure,
+            on_change=events.session_changed,
         )
         addresses, clients = Addresses(settings), Clients(settings)
         transactions = Transactions(
@@ -91,6 +95,7 @@ class DifyOAuth:
             keyring=keyring,
             tokens=tokens,
             challenge=challenge,
+            audit_sink=audit_sink,
             recheck=Recheck(tokens, settings.revalidate) if settings.revalidate else None,
         )
         app.session_interface = sessions

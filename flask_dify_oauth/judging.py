@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from .store_urls import parse_store_url
@@ -33,7 +32,6 @@ __all__ = [
     "judge_text",
     "judge_url",
     "judge_words",
-    "read_secret_file",
 ]
 
 #: Signature algorithms that may be allowed: asymmetric ones alone (RFC 8725, section 3.1).
@@ -259,23 +257,6 @@ _NEW_KEY = (
     "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
     " and keep it the same on every worker"
 )
-
-
-def read_secret_file(value: object) -> str:
-    """The contents of a secret's file, less the line ends after it."""
-    path = Path(judge_text(value))
-    try:
-        with path.open("rb") as file:
-            raw = file.read(65537)
-        text = raw.decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ValueError(
-            f"names {str(path)!r}, which cannot be read ({reason}); check it"
-        ) from None
-    if not text or len(raw) > 65536:
-        raise ValueError(f"names {str(path)!r}, which is empty or over 64 KiB; check it")
-    return text
 
 
 def judge_session_cookie(config: Mapping[str, object]) -> list[str]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from . import judging
+from . import judging, judging_files
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
 from .errors import ConfigurationError
 
@@ -69,6 +69,8 @@ class Settings(Struct, frozen=True):
     clock_skew: float
     http_timeout: float
     discovery_lifetime: float
+    audit_file: str | None
+    audit_required: bool
     secret_keys: tuple[bytes, ...]
 
     def __repr__(self) -> str:  # without the secrets
@@ -121,7 +123,7 @@ class _Reader:
                 self.problems.append(
                     f"{shown} is set, and so is {shown}{suffix}; keep one of them."
                 )
-            value = self.judge(shown + suffix, judging.read_secret_file, path)
+            value = self.judge(shown + suffix, judging_files.read_secret_file, path)
             if value is None:
                 return None
         if value is None:

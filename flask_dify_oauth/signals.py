@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from blinker import NamedSignal, Namespace
 from flask import current_app
 
-__all__ = ["sign_in_failed", "tell", "user_signed_in", "user_signed_out"]
+__all__ = ["Reason", "sign_in_failed", "tell", "user_signed_in", "user_signed_out"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 _signals = Namespace()
 
+#: Why a session ended. One that ran out is not among them: the store forgets it, and nobody is
+#: there to tell. docs/audit.md has a row for each.
+Reason = Literal[
+    "requested",  # the person signed out, here or for another of their devices
+    "revoked",  # an administrator or the application ended it
+    "grant_gone",  # the provider gives no tokens any more
+    "token_refused",  # those that it gave were not right
+    "replaced",  # the same browser signed in again, as this person or another
+    "cleared",  # the application took the identity out of ``flask.session``
+]
+
 #: Sent after a session was made; carries ``identity``.
 user_signed_in = _signals.signal("user-signed-in")
-#: Sent after a session was ended; carries ``identity`` and ``reason``.
+#: Sent after a session was ended; carries ``identity`` and ``reason``, a :data:`Reason`.
 user_signed_out = _signals.signal("user-signed-out")
 #: Sent when a sign-in ended without a session; carries ``error``, a ``DifyOAuthError``.
 sign_in_failed = _signals.signal("sign-in-failed")

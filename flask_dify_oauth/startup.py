@@ -11,19 +11,23 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
 from .errors import ConfigurationError
-from .judging import read_secret_file
+from .judging_files import read_secret_file
 from .settings import PREFIX, Settings, load_settings
 from .store_urls import RedisAddress, SQLiteAddress, parse_store_url
 
 if TYPE_CHECKING:
+    from .audit import AuditSink
     from .sessions.protocol import SessionStore
 
 __all__ = ["binding_of", "read_configuration"]
 
 
-def read_configuration(app: Flask) -> tuple[Settings, SessionStore]:
-    """Settings and store, or every reason why there are none.
+def read_configuration(
+    app: Flask, sink: AuditSink | None = None
+) -> tuple[Settings, SessionStore, AuditSink | None]:
+    """Settings, store and where audit records go (None: the logger), or why there are none.
 
+    :param sink: where the application wants its audit records, if it has a place of its own.
     :raises ConfigurationError: with all of them together.
     """
     problems: list[str] = []
@@ -40,13 +44,14 @@ def read_configuration(app: Flask) -> tuple[Settings, SessionStore]:
         problems.append("app.session_interface is set already; remove the other session extension.")
     try:
         settings = load_settings(app.config)
+        sink = _open_sink(settings, sink)
         if not problems:  # a refused start leaves no file behind
             store = _open_store(app, settings)
     except ConfigurationError as error:
         problems += error.problems
     if problems or settings is None or store is None:
         raise ConfigurationError(problems)
-    return settings, store
+    return settings, store, sink
 
 
 def binding_of(app: Flask, settings: Settings) -> bytes:
@@ -57,6 +62,26 @@ def binding_of(app: Flask, settings: Settings) -> bytes:
     ]
     named = json.dumps([app.name, settings.external_url, providers])
     return hashlib.sha256(named.encode()).digest()
+
+
+def _open_sink(settings: Settings, sink: AuditSink | None) -> AuditSink | None:
+    if settings.audit_file is not None:
+        from .ops.audit_file import FileSink
+
+        if sink is not None:
+            raise ConfigurationError(
+                [f"{PREFIX}AUDIT_FILE is set beside the application's own sink; keep one of them."]
+            )
+        try:
+            sink = FileSink(Path(settings.audit_file))
+        except OSError as error:
+            raise ConfigurationError(
+                [
+                    f"{PREFIX}AUDIT_FILE names {settings.audit_file!r}, which cannot be written"
+                    f" ({error}); name a file in a folder that the application may write to."
+                ]
+            ) from None
+    return sink
 
 
 def _open_store(app: Flask, settings: Settings) -> SessionStore:

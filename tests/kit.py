@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from flask_dify_oauth import DifyOAuth, current_user, login_required
+from flask_dify_oauth.audit import Record
 from flask_dify_oauth.demo import DemoProvider
 
 CALLBACK = "http://localhost/callback"
@@ -29,6 +30,7 @@ def make_app(
     folder: Path, issuer: str = "https://id.example.com", client_id: str = "app", **config: Any
 ) -> Flask:
     """A small application with public and protected views; config keys without their prefix."""
+    sink = config.pop("sink", None)
     app = Flask(config.pop("name", "tests.application"), instance_path=str(folder))
     app.config["SECRET_KEY"] = config.pop("secret_key", secrets.token_hex(32))
     defaults = {"ISSUER": issuer, "CLIENT_ID": client_id, "CLIENT_SECRET": "a secret: 100%+ ü"}
@@ -39,7 +41,7 @@ def make_app(
             app.config[name if name.isupper() and name in FLASK_KEYS else f"DIFY_OAUTH_{name}"] = (
                 value
             )
-    oauth = DifyOAuth(app)
+    oauth = DifyOAuth(app, audit_sink=sink)
     app.extensions["test.oauth"] = oauth
 
     @app.get("/")
@@ -127,6 +129,24 @@ class Browser:
         status = self.fetch("/me").status_code
         assert status in (200, 401), status
         return status == 200
+
+
+class Trail:
+    """An audit sink that remembers; with ``broken`` set it fails."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.broken: Exception | None = None
+
+    def write(self, record: Record) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.records.append(record)
+
+    def take(self) -> list[Record]:
+        """What came since the last call."""
+        found, self.records = self.records, []
+        return found
 
 
 def path_of(url: str) -> str:

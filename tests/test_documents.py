@@ -10,13 +10,14 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
 from flask import Flask, render_template_string
 
-from flask_dify_oauth import errors
+from flask_dify_oauth import audit, errors, signals
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.login.messages import MESSAGES, message_for
 from flask_dify_oauth.settings import SETTINGS, Setting
@@ -158,6 +159,30 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     known |= {"temporarily_unavailable": 503, "unknown_provider": 404, "unexpected": 503}
     known |= {"foreign_request": 403, "step_up_failed": 403}
     assert {code: int(status) for code, status in rows} == known
+
+
+def test_every_event_reason_and_field_of_the_audit_trail_is_explained() -> None:
+    text = read("docs/audit.md")
+    tables = {t.partition("\n")[0]: t for t in text.split("\n\n") if t.startswith("| ")}
+    cells = {
+        head: re.findall(
+            "`([a-z_]+)`", " ".join(row.split(" | ")[0] for row in rows.splitlines()[2:])
+        )
+        for head, rows in tables.items()
+    }
+    assert set(cells["| `event` | `outcome` | When |"]) == set(get_args(audit.Event))
+    assert cells["| `reason` | Who ended it |"] == list(get_args(signals.Reason))
+    assert cells["| Field | Meaning |"] == list(audit.Record.__struct_fields__)
+
+
+def test_nothing_is_told_past_the_audit_trail() -> None:
+    """Signals are sent by ``access/events.py`` alone, which writes the record first."""
+    for path in (TREE / "flask_dify_oauth").rglob("*.py"):
+        imports = [
+            n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)
+        ]
+        taken = {a.name for i in imports if i.module == "signals" for a in i.names}
+        assert path.name == "events.py" or taken <= {"Reason"}, path
 
 
 def texts_of_the_code() -> Iterator[str]:

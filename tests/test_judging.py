@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flask_dify_oauth import judging as j
+from flask_dify_oauth.judging_files import judge_path, read_secret_file
 from tests.properties import given, st
 
 VALUES = st.recursive(
@@ -33,7 +34,8 @@ JUDGES: dict[str, Callable[[Any], Any]] = {
     "prefix": j.judge_prefix,
     "store": j.judge_store,
     "secret_key": j.judge_secret_key,
-    "secret_file": j.read_secret_file,
+    "secret_file": read_secret_file,
+    "path": judge_path,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flask_dify_oauth import judging as j
+from flask_dify_oauth.judging_files import read_secret_file
 from tests.test_judging import refusal
 
 
@@ -42,13 +43,13 @@ def test_files_of_secrets(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     for raw, found in ((b"s3cret", "s3cret"), (b"s\xc3\xa9cret\r\n", "sécret"), (b"a\n\n", "a")):
         path.write_bytes(raw)
-        assert j.read_secret_file(str(path)) == found
+        assert read_secret_file(str(path)) == found
     for raw, said in ((b"", "empty"), (b"\n", "empty"), (b"\xff", "UTF-8"), (b"x" * 65537, "64")):
         path.write_bytes(raw)
-        assert said in refusal(j.read_secret_file, str(path))
-    assert "cannot be read" in refusal(j.read_secret_file, str(tmp_path))
-    assert "cannot be read" in refusal(j.read_secret_file, str(tmp_path / "missing"))
-    assert refusal(j.read_secret_file, 5.5)
+        assert said in refusal(read_secret_file, str(path))
+    assert "cannot be read" in refusal(read_secret_file, str(tmp_path))
+    assert "cannot be read" in refusal(read_secret_file, str(tmp_path / "missing"))
+    assert refusal(read_secret_file, 5.5)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "CLOCK_SKEW": (0, 0.0, 301),
     "HTTP_TIMEOUT": (0.1, 0.1, 0),
     "DISCOVERY_LIFETIME": (10, 10.0, 9),
+    "AUDIT_FILE": (os.devnull, os.devnull, "audit.jsonl"),
+    "AUDIT_REQUIRED": ("yes", True, "maybe"),
 }
 
 

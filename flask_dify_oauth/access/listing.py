@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import msgspec
 from flask import Request
 
 from ..sessions.store import Listed, Owner
-from ..signals import tell, user_signed_out
+from ..signals import Reason
+from . import events
 from .devices import Device, device_of
 from .identity import Identity
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Note", "end_entry", "end_everybody", "end_everywhere", "entries", "note_of"]
 
 _MOST_AGENT = 200
-#: characters of a store key that name a session; they open nothing
-_ID = 12
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
     @property
     def id(self) -> str:
         """Names the session to people."""
-        return self.key.hex()[:_ID]
+        return events.session_id(self.key)
 
     @property
     def device(self) -> Device:
@@ -89,33 +89,48 @@ def entries(
     return (_entry(listed, idle) for listed in found)
 
 
-def end_entry(store: SessionStore, entry: Entry, reason: str) -> None:
-    """End one session."""
+def end_entry(
+    store: SessionStore, entry: Entry, reason: Reason, *, actor: str | None = None
+) -> None:
+    """End one session.
+
+    :param actor: who does it, if not the person.
+    """
     store.delete(entry.key)
-    _tell_of(entry.owner, reason)
+    events.signed_out(_person(*entry.owner[:2]), reason, entry.key, actor=actor)
 
 
 def end_everywhere(
-    store: SessionStore, issuer: str, subject: str, reason: str, *, keep: bytes | None = None
+    store: SessionStore,
+    issuer: str,
+    subject: str,
+    reason: Reason,
+    *,
+    keep: bytes | None = None,
+    actor: str | None = None,
 ) -> int:
-    """End all sessions of a person, but the one of the key ``keep``; how many they were."""
+    """End all sessions of a person, but the one of the key ``keep``; how many they were.
+
+    :param actor: who does it, if not the person.
+    """
     count = store.delete_found(issuer, subject, keep=keep)
     if count:
-        _tell_of(Owner(issuer, subject), reason)
+        events.signed_out(_person(issuer, subject), reason, count=count, actor=actor)
     return count
 
 
-def end_everybody(store: SessionStore, reason: str) -> int:
-    """End every session; how many they were. Whoever listens hears of each person once."""
-    owners: set[tuple[str, str]] = set()
-    if user_signed_out.receivers:
-        owners = {(found.owner.issuer, found.owner.subject) for found in store.everyone()}
+def end_everybody(store: SessionStore, reason: Reason, *, actor: str | None = None) -> int:
+    """End every session; how many they were. Each person is told of once, and then all together.
+
+    :param actor: who does it.
+    """
+    counts = Counter((found.owner.issuer, found.owner.subject) for found in store.everyone())
     count = store.delete_everyone()
-    for issuer, subject in owners:
-        _tell_of(Owner(issuer, subject), reason)
+    for (issuer, subject), several in counts.items():
+        events.signed_out(_person(issuer, subject), reason, count=several, actor=actor)
+    events.record("sign_out_everybody", reason=reason, count=count, actor=actor)
     return count
 
 
-def _tell_of(owner: Owner, reason: str) -> None:
-    identity = Identity(issuer=owner.issuer, subject=owner.subject)
-    tell(user_signed_out, identity=identity, reason=reason)
+def _person(issuer: str, subject: str) -> Identity:
+    return Identity(issuer=issuer, subject=subject)

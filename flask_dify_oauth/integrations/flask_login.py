@@ -14,11 +14,10 @@ from typing import Any
 import flask_login
 from flask import Flask, Response, g
 
-from ..access import guards
+from ..access import events, guards
 from ..access.identity import NOBODY, Identity, current_identity
 from ..errors import Forbidden
 from ..login.parts import current_parts
-from ..signals import tell, user_signed_out
 
 __all__ = ["LoginManager"]
 
@@ -67,6 +66,8 @@ def _not_fresh() -> Response:
 def _logged_out(app: Flask, **data: Any) -> None:
     """``logout_user()`` was called: that person's session ends, in the store too."""
     sessions, identity = current_parts().sessions, current_identity()
-    sessions.end(sessions.current())
+    current = sessions.current()
+    key = sessions._get_store_id(current.cookie or "")
+    sessions.end(current)
     if identity:
-        tell(user_signed_out, identity=identity, reason="requested")
+        events.signed_out(identity, "requested", key)

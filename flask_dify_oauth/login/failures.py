@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
+from ..access import events
 from ..access.identity import account_of, current_identity
 from ..errors import (
     DifyOAuthError,
@@ -18,7 +20,6 @@ from ..errors import (
     StepUpNeeded,
     TransactionLost,
 )
-from ..signals import sign_in_failed, tell
 from .pages import error_response, prefers_json
 from .parts import current_parts
 from .redirects import see_other
@@ -40,7 +41,7 @@ def answer_any(error: Exception) -> Response | HTTPException:
         "[%s] %s in %s", failure.error_id, type(error).__name__, request.endpoint, exc_info=error
     )
     if request.endpoint in _SIGN_IN:
-        tell(sign_in_failed, error=failure)
+        events.kept_out(failure, _provider())
     return error_response(failure)
 
 
@@ -61,7 +62,9 @@ def _answer(error: DifyOAuthError) -> Response:
         error.next_url = error.next_url or parts.addresses.way_back(request)
     _log(error)
     if request.endpoint in _SIGN_IN:
-        tell(sign_in_failed, error=error)
+        events.kept_out(error, _provider())
+    elif error.status == HTTPStatus.FORBIDDEN:
+        events.denied(current_identity(), error)
     query = {"next": error.next_url}
     route = parts.addresses.route
     if isinstance(error, TransactionLost) and error.restart:
@@ -92,6 +95,13 @@ def _lacks(error: Forbidden) -> dict[str, Any]:
     """What the JSON answer says of what the person lacks, where it may."""
     lacks = [{"kind": m.kind, "names": m.names, "all": m.every} for m in error.missing]
     return {"missing": lacks} if lacks else {}
+
+
+def _provider() -> str | None:
+    """The provider of this request's sign-in; one that a stranger made up is none."""
+    clients = current_parts().clients
+    named = (request.view_args or {}).get("provider", clients.only)
+    return named if named in clients.providers else None
 
 
 def _log(error: DifyOAuthError) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 from flask import Request, Response, after_this_request
 
+from ..access import events
 from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
 from ..errors import (
+    AuditUnavailable,
     DifyOAuthError,
     InvalidRequest,
     ProviderRefused,
@@ -19,7 +21,6 @@ from ..errors import (
 from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 from ..sessions.store import Owner
-from ..signals import tell, user_signed_in
 from .address import Addresses
 from .admission import Admission
 from .clients import Clients
@@ -157,10 +158,12 @@ class SignIn:
             described = request.args.get("error_description", "").replace(state, "***")
             raise _refusal(answer["error"], described)
         tokens, identity, ends_at = self._admission.admit(client, opened, code)
+        current, before = self._sessions.current(), current_identity()
+        replaced = self._sessions._get_store_id(current.cookie or "")
         self._sessions.start(
-            self._sessions.current(),
+            current,
             {
-                **_kept(self._sessions.current(), identity),
+                **_kept(current, identity),
                 **asked_of(transaction.extras),
                 IDENTITY_KEY: encode_identity(identity),
             },
@@ -169,7 +172,14 @@ class SignIn:
             note=note_of(request, identity),
             ends_at=ends_at,
         )
-        tell(user_signed_in, identity=identity)
+        if before:
+            events.signed_out(before, "replaced", replaced)
+        key = self._sessions._get_store_id(current.cookie or "")
+        try:
+            events.signed_in(identity, key)
+        except AuditUnavailable:
+            self._sessions.end(current)
+            raise
         return see_other(transaction.next_url)
 
     def _again(self, request: Request, opened: Opened, code: str) -> Response:

@@ -7,12 +7,12 @@ import secrets
 
 from flask import Request, Response
 
+from ..access import events
 from ..access.identity import Identity, account_of, current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sealing import BrokenSeal, Keyring
 from ..sessions import cookies
 from ..sessions.interface import SessionInterface
-from ..signals import tell, user_signed_out
 from .address import Addresses
 from .clients import Clients
 from .forms import Forms
@@ -84,8 +84,9 @@ class SignOut:
     def _sign_out(self, request: Request, identity: Identity) -> Response:
         current = self._sessions.current()
         id_token = self._sessions.tokens(current).get("id_token")
+        key = self._sessions._get_store_id(current.cookie or "")
         self._sessions.end(current)
-        tell(user_signed_out, identity=identity, reason="requested")
+        events.signed_out(identity, "requested", key)
         state = secrets.token_urlsafe(16)
         url = self._url_at_provider(request, identity.provider, id_token, state)
         response = see_other(url or self._addresses.route(request, "/logged-out"))

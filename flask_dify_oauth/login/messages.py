@@ -148,6 +148,12 @@ MESSAGES: dict[str, Message] = {
         N_("Wait a minute, then try again. You may not even have to sign in again."),
         N_("Check the session store (DIFY_OAUTH_SESSION_STORE): is it there, and not full?"),
     ),
+    "audit_unavailable": Message(
+        N_("Nobody can sign in right now"),
+        N_("Each sign-in here must be written down, and that did not work. You are not signed in."),
+        N_("Wait a minute, then try again."),
+        N_("Check where audit records go (DIFY_OAUTH_AUDIT_FILE): is it there, and not full?"),
+    ),
     "unknown_provider": Message(
         N_("We do not know this sign-in service"),
         N_("The address names a sign-in service that this application does not use."),

@@ -11,6 +11,7 @@ from ..access.identity import Identity, account_of, current_identity
 from ..access.listing import Entry, end_entry, end_everywhere, entries
 from ..errors import InvalidRequest
 from ..sessions.interface import SessionInterface
+from ..signals import Reason
 from .address import Addresses
 from .forms import Forms
 from .pages import page
@@ -21,7 +22,7 @@ __all__ = ["OwnSessions", "Span", "span_of"]
 
 #: The page shows so many; whoever has more can end all others at once.
 _MOST = 50
-_REASON = "requested"
+_REASON: Reason = "requested"
 
 
 class Span(NamedTuple):

@@ -17,6 +17,7 @@ from .clients import Clients
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from ..audit import AuditSink
     from .flow import SignIn
     from .logout import SignOut
     from .tokens import Tokens
@@ -42,6 +43,7 @@ class Parts(Struct, eq=False):
     keyring: Keyring
     tokens: Tokens
     challenge: Challenge
+    audit_sink: AuditSink | None
     recheck: Callable[[], Response | None] | None = None
 
     def owns_endpoint(self, endpoint: str | None) -> bool:

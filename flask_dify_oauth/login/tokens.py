@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from flask import request
 from msgspec.structs import replace
 
+from ..access import events
 from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
 from ..errors import (
     GrantGone,
@@ -30,7 +31,7 @@ from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 from ..sessions.vault import open_vault, seal_vault
 from ..settings import Settings
-from ..signals import tell, user_signed_out
+from ..signals import Reason
 from .address import Addresses
 from .clients import Clients
 from .vaulted import alive, claims_of, fresh, pending_of, renewed, waiting
@@ -251,14 +252,15 @@ class Tokens:
         return Held(sealed, vault) if written else None
 
     def _gone(
-        self, session: Session, identity: Identity, detail: str, *, reason: str = "grant_gone"
+        self, session: Session, identity: Identity, detail: str, *, reason: Reason = "grant_gone"
     ) -> NoReturn:
         """End the session, in the store before anything else.
 
         :raises GrantGone: always.
         """
+        key = self._sessions._get_store_id(session.cookie or "")
         self._sessions.end(session)
-        tell(user_signed_out, identity=identity, reason=reason)
+        events.signed_out(identity, reason, key)
         raise self._grant_gone(identity, detail)
 
     def _grant_gone(self, identity: Identity, detail: str) -> GrantGone:

@@ -20,6 +20,7 @@ from ..access.identity import IDENTITY_KEY, Identity, decode_identity
 from ..access.listing import Entry, end_entry, end_everybody, entries
 from ..errors import StoreUnavailable
 from ..sessions import record
+from ..signals import Reason
 
 if TYPE_CHECKING:
     from ..sessions.protocol import SessionStore
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["sessions"]
 
 _ID = re.compile(r"[0-9a-f]{8,64}")
-_REASON = "revoked"
+_REASON: Reason = "revoked"
 
 sessions = AppGroup("sessions", help="Show who is signed in, and end sessions.")
 

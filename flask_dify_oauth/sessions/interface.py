@@ -50,6 +50,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     :param binding: names the application and its providers: a session counts for nobody else, even
         where several applications share a store.
     :param on_failure: the answer in place of one whose session could not be saved.
+    :param on_change: told of what an application changed: data before, after, the store's key.
     """
 
     session_class = Session
@@ -64,6 +65,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         https: bool,
         binding: bytes,
         on_failure: Callable[[StoreUnavailable], Response],
+        on_change: Callable[[Mapping[str, Any], Mapping[str, Any], bytes], None],
     ) -> None:
         super().__init__(app, key_prefix="", permanent=False)
         del self.serializer  # the base class's would unpickle what it cannot read
@@ -73,6 +75,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         #: a session is not written again for sliding before so many seconds have passed
         self._slide = min(60.0, idle_lifetime / 20)
         self._on_failure = on_failure
+        self._on_change = on_change
         self.cookie_name = cookies.guarded_name(app.config["SESSION_COOKIE_NAME"], https=https)
         self._binding = binding
         self._secure = https
@@ -138,10 +141,15 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         if session.cookie is None:
             if session.modified and not session.empty:
                 self._create(session, data, now)
-        elif session.modified and session.empty:
-            self.end(session)
         elif session.modified:
-            self._upsert_session(None, session, self._get_store_id(session.cookie))
+            before = record.decode(session.stored.record) if session.stored else None
+            key = self._get_store_id(session.cookie)
+            if empty := session.empty:
+                self.end(session)
+            else:
+                self._upsert_session(None, session, key)
+            if empty or session.stored:
+                self._on_change(before or {}, data, key)
         elif session.stored and self._due(session.stored, now):
             try:
                 self.store.touch(self._get_store_id(session.cookie), now + self._idle)

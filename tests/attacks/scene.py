@@ -117,8 +117,13 @@ class Scene:
         assert answer.mimetype == "text/html"
         found = _ID.search(answer.text)
         assert found is not None, answer.text
-        lines = [line for line in self.log.lines if found[1] in line]
+        told = [line for line in self.log.lines if found[1] in line]
+        records = [line for line in told if line.startswith("flask_dify_oauth.audit INFO {")]
+        lines = [line for line in told if line not in records]
         assert len(lines) == 1, lines
+        assert len(records) == 1, records
+        assert records[0].isascii()
+        assert records[0].isprintable()
         assert "unexpected" not in lines[0], lines[0]
         assert "Traceback" not in lines[0], lines[0]
         assert "\n" not in lines[0]

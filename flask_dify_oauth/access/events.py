@@ -1,0 +1,154 @@
+"""What happened to a session, told twice: as an audit record, then as a signal.
+
+The record comes first, so that no listener can keep it from being written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import current_app, has_request_context, request
+
+from ..errors import AuditUnavailable, DifyOAuthError
+from ..signals import Reason, sign_in_failed, tell, user_signed_in, user_signed_out
+from .identity import IDENTITY_KEY, Identity, decode_identity
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ..audit import AuditSink, Event
+    from ..settings import Settings
+
+    class Heard(Protocol):
+        """What is asked of the extension."""
+
+        audit_sink: AuditSink | None
+        settings: Settings
+
+
+__all__ = [
+    "denied",
+    "kept_out",
+    "record",
+    "session_changed",
+    "session_id",
+    "signed_in",
+    "signed_out",
+]
+
+_MOST_AGENT = 200
+#: characters of a store key that name a session
+_ID = 12
+_REQUEST_ID = r"[A-Za-z0-9._:/+=@-]{1,64}"
+
+
+def session_id(key: bytes) -> str:
+    """What lists and records call a session. It opens nothing."""
+    return key.hex()[:_ID]
+
+
+def record(event: Event, **fields: Any) -> bool:
+    """Write an audit record, with what is known of the request; False when that failed.
+
+    :param fields: those of :class:`flask_dify_oauth.audit.Record`.
+    """
+    from .. import audit
+
+    return audit.write(_parts().audit_sink, event, **(_circumstances() | fields))
+
+
+def signed_in(identity: Identity, key: bytes) -> None:
+    """Somebody has come in.
+
+    :param key: the session's in the store.
+    :raises AuditUnavailable: the record could not be written, and the settings want it; the
+        session is to be ended.
+    """
+    written = record("sign_in", session=session_id(key), **_whose(identity))
+    if not written and _parts().settings.audit_required:
+        raise AuditUnavailable("the audit record of a sign-in was not written")
+    tell(user_signed_in, identity=identity)
+
+
+def kept_out(error: DifyOAuthError, provider: str | None) -> None:
+    """A sign-in ended without a session.
+
+    :param provider: its name, if it is known.
+    """
+    refused = error.status == 403
+    record(
+        "sign_in",
+        outcome="refused" if refused else "failed",
+        reason=error.code,
+        provider=provider,
+        error_id=error.error_id,
+        detail=error.detail if refused else error.provider_error,
+    )
+    tell(sign_in_failed, error=error)
+
+
+def signed_out(
+    identity: Identity,
+    reason: Reason,
+    key: bytes | None = None,
+    *,
+    count: int | None = None,
+    actor: str | None = None,
+) -> None:
+    """A session has ended, or several of one person at once.
+
+    :param identity: issuer and subject alone where no more is known.
+    :param key: the session's in the store, if it was one.
+    :param count: how many they were, if they were several.
+    :param actor: who did it, if not the person.
+    """
+    session = None if key is None else session_id(key)
+    named = {"session": session, "count": count, "actor": actor}
+    record("sign_out", reason=reason, **named, **_whose(identity))
+    tell(user_signed_out, identity=identity, reason=reason)
+
+
+def session_changed(before: Mapping[str, Any], after: Mapping[str, Any], key: bytes) -> None:
+    """The application has changed ``flask.session``; without an identity it is nobody's."""
+    if IDENTITY_KEY in before and IDENTITY_KEY not in after:
+        signed_out(decode_identity(before[IDENTITY_KEY]) or Identity(), "cleared", key)
+
+
+def denied(identity: Identity, error: DifyOAuthError) -> None:
+    """Somebody who is signed in was refused something."""
+    record(
+        "access_denied",
+        outcome="refused",
+        reason=error.code,
+        error_id=error.error_id,
+        detail=error.detail,
+        **_whose(identity),
+    )
+
+
+def _parts() -> Heard:
+    return cast("Heard", current_app.extensions["dify_oauth"])
+
+
+def _whose(identity: Identity) -> dict[str, str]:
+    return {
+        "provider": identity.provider,
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+    }
+
+
+def _circumstances() -> dict[str, str | None]:
+    """What is known of the request. The query may hold a code, and is no part of it."""
+    if not has_request_context():
+        return {}
+    given = request.headers.get("X-Request-ID", "")
+    return {
+        "address": request.remote_addr,
+        "user_agent": request.headers.get("User-Agent", "")[:_MOST_AGENT],
+        "method": request.method,
+        "path": request.path,
+        "request_id": given if re.fullmatch(_REQUEST_ID, given) else None,
+    }
