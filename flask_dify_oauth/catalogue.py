@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from . import judging, judging_files
+from .judging_addresses import judge_addresses
 
 __all__ = ["ENTRA_HOSTS", "GOOGLE_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
 
@@ -22,6 +23,7 @@ ENTRA_HOSTS = (
 )
 #: tenants in a Microsoft issuer that stand for many
 MULTI_TENANT = ("common", "organizations")
+LOGOUT_SCOPES = ("here", "provider", "devices")
 AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
 
@@ -97,6 +99,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TENANTS", judging.judge_words, None,
             "Microsoft Entra ID with a multi-tenant issuer: the ids of the tenants whose accounts"
             " may sign in, or `*` for any.", provider=True),
+    Setting("POST_LOGOUT_REDIRECT_URI", partial(judging.judge_url, query=True), None,
+            "The address after log-out that is registered at the provider, where it is not this"
+            " application's `/logged-out`.", provider=True),
+    Setting("REVOKE_TOKENS", judging.judge_flag, None,
+            "Whether log-out revokes the session's tokens at a provider that has a place for that."
+            " When left out: at Google not, since it takes the person's consent back, else yes.",
+            provider=True),
     Setting("URL_PREFIX", judging.judge_prefix, "",
             "A path in front of `/login`, `/callback`, `/logout`, `/logged-out`, `/sessions` and"
             " `/me`."),
@@ -108,6 +117,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("REVALIDATE", partial(_seconds, least=10, most=31_536_000), None,
             "Seconds after which a session is checked with the provider, by a refresh, so that a"
             " disabled account is out. Needs a refresh token. Off when left out."),
+    Setting("LOGOUT_SCOPE", partial(judging.judge_choice, choices=LOGOUT_SCOPES), "provider",
+            "What log-out ends where the form does not say it: `here` (this session), `provider`"
+            " (the browser's session at the provider as well) or `devices` (the person's other"
+            " sessions in this application as well)."),
+    Setting("LOGOUT_NEXT", judge_addresses, None,
+            "Addresses of other applications where a person may go on after log-out: a list. The"
+            " form's field `next` names one of them exactly, or a page of this application."),
     Setting("SIGN_IN_LIFETIME", partial(_seconds, least=30, most=86_400), 600.0,
             "Seconds that a person may take at the provider."),
     Setting("CLOCK_SKEW", partial(_seconds, least=0, most=300), 180.0,

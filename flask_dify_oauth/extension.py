@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Blueprint, Flask, Response, request
 
@@ -16,11 +16,14 @@ from .login.admission import Admission, Hook
 from .login.blueprint import make_blueprint
 from .login.clients import Clients
 from .login.failures import answer_failure, challenge
+from .login.farewell import Farewell
 from .login.flow import SignIn
+from .login.forms import Forms
 from .login.logout import SignOut
 from .login.parts import Parts, current_parts
 from .login.recheck import Recheck
 from .login.redirects import see_other
+from .login.revocation import Revocation
 from .login.tokens import Tokens
 from .login.transaction import Transactions
 from .ops.commands import oauth as commands
@@ -77,7 +80,9 @@ class DifyOAuth:
         transactions = Transactions(
             keyring, lifetime=settings.sign_in_lifetime, https=settings.https
         )
-        tokens = Tokens(settings, clients, addresses, sessions)
+        log_out_forms = Forms(keyring, sessions, "log-out form")
+        revocation = Revocation(clients)
+        tokens = Tokens(settings, clients, addresses, sessions, revocation)
         app.extensions["dify_oauth"] = Parts(
             settings=settings,
             addresses=addresses,
@@ -91,7 +96,16 @@ class DifyOAuth:
                 Admission(lambda: self._hook),
                 lifetime=settings.sign_in_lifetime,
             ),
-            sign_out=SignOut(clients, addresses, sessions, keyring, https=settings.https),
+            sign_out=SignOut(
+                clients,
+                addresses,
+                sessions,
+                transactions,
+                log_out_forms,
+                Farewell(clients, addresses, keyring, log_out_forms, https=settings.https),
+                revocation,
+                scope=settings.logout_scope,
+            ),
             keyring=keyring,
             tokens=tokens,
             challenge=challenge,
@@ -155,6 +169,32 @@ class DifyOAuth:
         if not extras.get("max_age", "0").isdecimal():
             raise ValueError("login_redirect() wants max_age as a number of seconds")
         return parts.sign_in.start(request, provider=chosen, next_url=next_url, extras=extras)
+
+    def logout_redirect(
+        self,
+        next: str | None = None,
+        *,
+        scope: Literal["here", "provider", "devices"] | None = None,
+    ) -> Response:
+        """End this request's session and send the browser on: to the provider, then to ``next``.
+
+        Nobody is asked. Return it from views that another site cannot bring a browser to do, such
+        as a form with a CSRF token.
+
+        :param next: a page of this application, or an address of ``DIFY_OAUTH_LOGOUT_NEXT``; by
+            default the page after log-out.
+        :param scope: what ends, as in ``DIFY_OAUTH_LOGOUT_SCOPE``; by default what is set there.
+        :raises ValueError: when ``next`` or ``scope`` is something else.
+        :raises StoreUnavailable: the session store does not answer; nobody was signed out.
+        """
+        sign_out = current_parts().sign_out
+        wish = sign_out.wish(request, scope, next)
+        if scope not in (None, wish.scope):
+            raise ValueError(f"logout_redirect() cannot end {scope!r}")
+        if next is not None and wish.next_url is None:
+            raise ValueError("logout_redirect() wants next as a page of this application, or as an"
+                             " address of DIFY_OAUTH_LOGOUT_NEXT")  # fmt: skip
+        return sign_out.now(request, wish)
 
     def access_token(self) -> str:
         """A valid access token of the signed-in person, for calling other services.

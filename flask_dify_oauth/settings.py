@@ -48,6 +48,8 @@ class ProviderSettings(Struct, frozen=True):
     required_acr: tuple[str, ...] | None = None
     hosted_domain: str | None = None
     tenants: tuple[str, ...] | None = None
+    post_logout_redirect_uri: str | None = None
+    revoke_tokens: bool | None = None
 
     def __repr__(self) -> str:  # without the secret
         return f"<{type(self).__name__} {self.name!r}: {self.client_id!r} at {self.issuer!r}>"
@@ -65,6 +67,8 @@ class Settings(Struct, frozen=True):
     idle_lifetime: float
     absolute_lifetime: float
     revalidate: float | None
+    logout_scope: str
+    logout_next: tuple[str, ...] | None
     sign_in_lifetime: float
     clock_skew: float
     http_timeout: float

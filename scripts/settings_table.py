@@ -46,6 +46,14 @@ CHINESE: dict[str, str] = {
     "REQUIRED_ACR": "身份验证级别（acr）：作为 `acr_values` 发送，返回的级别必须是其中之一。",
     "HOSTED_DOMAIN": "仅用于 Google：只允许这一个 Workspace 域的账号登录。",
     "TENANTS": "仅用于签发者为多租户的 Microsoft Entra ID：允许登录的租户 ID；`*` 表示不限。",
+    "POST_LOGOUT_REDIRECT_URI": "在身份提供方登记的退出后返回地址；"
+    "不设置时为本应用的 `/logged-out`。",
+    "REVOKE_TOKENS": "退出登录时，如果身份提供方支持，是否吊销会话的令牌。不设置时，Google 不吊销"
+    "（吊销会同时撤回用户的授权），其他提供方吊销。",
+    "LOGOUT_SCOPE": "表单未指明时退出登录的范围：`here`（当前会话）、`provider`（此浏览器在身份"
+    "提供方处的会话也一并结束）或 `devices`（用户在本应用的其他会话也一并结束）。",
+    "LOGOUT_NEXT": "退出登录后可以前往的其他应用的地址：一个列表。表单字段 `next` 必须与其中之一"
+    "完全相同，或者是本应用的页面。",
     "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out`、`/sessions` 和 `/me`"
     " 前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",

@@ -66,6 +66,13 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "REQUIRED_ACR": ("a b", ("a", "b"), []),
     "HOSTED_DOMAIN": ("example.com", "example.com", True),
     "TENANTS": ("*", ("*",), 5),
+    "POST_LOGOUT_REDIRECT_URI": (
+        "https://a.example/x?y", "https://a.example/x?y", "http://a.example",
+    ),
+    "REVOKE_TOKENS": ("yes", True, "some"),
+    "LOGOUT_SCOPE": ("devices", "devices", "all"),
+    "LOGOUT_NEXT": ("https://a.example, https://b.example/x?y",
+                    ("https://a.example", "https://b.example/x?y"), ["https://a.example", "/x"]),
     "URL_PREFIX": ("/auth", "/auth", "auth"),
     "APP_NAME": ("Portal", "Portal", ["Portal"]),
     "IDLE_LIFETIME": ("120", 120.0, 59),
@@ -77,7 +84,7 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "DISCOVERY_LIFETIME": (10, 10.0, 9),
     "AUDIT_FILE": (os.devnull, os.devnull, "audit.jsonl"),
     "AUDIT_REQUIRED": ("yes", True, "maybe"),
-}
+}  # fmt: skip
 
 
 def test_every_setting_has_its_sample_here() -> None:

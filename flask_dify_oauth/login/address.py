@@ -26,6 +26,7 @@ class Addresses:
         self._https = settings.https
         self._prefix = settings.url_prefix
         self._several = len(settings.providers) > 1
+        self._after_logout = settings.logout_next or ()
 
     def check(self, request: Request) -> None:
         """Refuse a request that came in a way the settings do not allow.
@@ -93,12 +94,21 @@ class Addresses:
         """The application's first page."""
         return self.base_path(request) + "/"
 
-    def safe_next(self, request: Request, target: str | None) -> str:
-        """A page of this application, no step of the sign-in; see :func:`redirects.safe_next`."""
-        home = self.home(request)
-        checked = safe_next(target, origin=self.origin(request), default=home)
+    def safe_next(self, request: Request, target: str | None, *, default: str | None = None) -> str:
+        """A page of this application, no step of the sign-in; see :func:`redirects.safe_next`.
+
+        :param default: in place of all else; the first page where it is None.
+        """
+        other = self.home(request) if default is None else default
+        checked = safe_next(target, origin=self.origin(request), default=other)
         below = checked.partition("?")[0].removeprefix(self.base_path(request) + self._prefix)
-        return home if below.split("/")[1:2] and below.split("/")[1] in _STEPS else checked
+        return other if below.split("/")[1:2] and below.split("/")[1] in _STEPS else checked
+
+    def after_logout(self, request: Request, target: str | None) -> str | None:
+        """A page of this application, or an address of the setting, exactly; None for all else."""
+        if target in self._after_logout:
+            return target
+        return self.safe_next(request, target, default="") or None
 
     def way_back(self, request: Request) -> str:
         """Where a person wants to be after signing in: this page, or the one with the form."""

@@ -115,8 +115,13 @@ def _sessions() -> Response:
 
     parts = current_parts()
     forms = Forms(parts.keyring, parts.sessions, "sessions form")
-    idle = parts.settings.idle_lifetime
-    return OwnSessions(parts.addresses, parts.sessions, forms, idle=idle).answer(request)
+    return OwnSessions(
+        parts.addresses,
+        parts.sessions,
+        forms,
+        parts.sign_out.form_fields,
+        idle=parts.settings.idle_lifetime,
+    ).answer(request)
 
 
 def _me() -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..errors import InvalidRequest
 from ..settings import ProviderSettings, Settings
@@ -66,4 +67,4 @@ class Clients:
             return settings.label
         from ..oidc.providers import preset_for
 
-        return preset_for(settings).label
+        return preset_for(settings).label or urlsplit(settings.issuer).hostname or name

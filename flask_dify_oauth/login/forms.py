@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 
 from flask import Request
+from werkzeug.datastructures import MultiDict
 
 from ..sealing import BrokenSeal, Keyring
 from ..sessions.interface import SessionInterface
 
-__all__ = ["Forms", "is_foreign"]
+__all__ = ["Forms", "form_of", "is_foreign"]
 
 #: bytes of a form of ours
 _MOST_FORM = 10_000
+
+
+def form_of(request: Request) -> MultiDict[str, str]:
+    """The fields of a form of ours.
+
+    :raises werkzeug.exceptions.RequestEntityTooLarge: no form of ours has so many bytes.
+    """
+    request.max_content_length = _MOST_FORM
+    return request.form
 
 
 def is_foreign(request: Request, origin: str) -> bool:
@@ -48,9 +58,8 @@ class Forms:
         return not is_foreign(request, origin) or self._has_token(request)
 
     def _has_token(self, request: Request) -> bool:
-        request.max_content_length = _MOST_FORM
         try:
-            mark, _, _ = self._keyring.unsign(self._purpose, request.form.get("token", ""))
+            mark, _, _ = self._keyring.unsign(self._purpose, form_of(request).get("token", ""))
         except BrokenSeal:
             return False
         return bool(mark == self._session_mark())

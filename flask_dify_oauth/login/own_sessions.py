@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flask import Request, Response
@@ -13,7 +14,7 @@ from ..errors import InvalidRequest
 from ..sessions.interface import SessionInterface
 from ..signals import Reason
 from .address import Addresses
-from .forms import Forms
+from .forms import Forms, form_of
 from .pages import page
 from .parameters import single
 from .redirects import see_other
@@ -44,15 +45,23 @@ def span_of(seconds: float) -> Span:
 class OwnSessions:
     """Shows and ends sessions of the person who asks, and of nobody else.
 
+    :param logout_fields: gives the hidden fields of a log-out form.
     :param idle: the idle lifetime, in seconds.
     """
 
     def __init__(
-        self, addresses: Addresses, sessions: SessionInterface, forms: Forms, *, idle: float
+        self,
+        addresses: Addresses,
+        sessions: SessionInterface,
+        forms: Forms,
+        logout_fields: Callable[[], dict[str, str]],
+        *,
+        idle: float,
     ) -> None:
         self._addresses = addresses
         self._sessions = sessions
         self._forms = forms
+        self._logout_fields = logout_fields
         self._idle = idle
 
     def answer(self, request: Request) -> Response:
@@ -67,7 +76,7 @@ class OwnSessions:
                                    status=403, next_url=here)  # fmt: skip
             error.session_stays = True
             raise error
-        self._end(identity, mine, single(request.form, "end", most=64))
+        self._end(identity, mine, single(form_of(request), "end", most=64))
         return see_other(here)
 
     def _of(self, identity: Identity) -> list[Entry]:
@@ -95,6 +104,7 @@ class OwnSessions:
             account=account_of(identity),
             home_url=self._addresses.home(request),
             fields=self._forms.fields(),
+            logout_fields={**self._logout_fields(), "scope": "devices"},
         )
 
     @staticmethod

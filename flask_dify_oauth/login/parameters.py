@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from ..errors import InvalidRequest
 
-__all__ = ["authorization_extras", "single"]
+__all__ = ["authorization_extras", "leniently", "single"]
 
 _PROMPTS = {"none", "login", "consent", "select_account", "create"}
 _PLAIN = r"[\x21-\x7e]+"
@@ -40,6 +40,14 @@ def single(values: MultiDict[str, str], name: str, *, most: int, plain: bool = F
     if plain and not re.fullmatch(_PLAIN, found[0]):
         raise InvalidRequest(f"the parameter {name} has characters that it cannot have")
     return found[0]
+
+
+def leniently(values: MultiDict[str, str], name: str, *, most: int) -> str | None:
+    """As :func:`single`, but None for what it would refuse: the request counts all the same."""
+    try:
+        return single(values, name, most=most)
+    except InvalidRequest:
+        return None
 
 
 def authorization_extras(request: Request) -> dict[str, str]:

@@ -34,6 +34,7 @@ from ..settings import Settings
 from ..signals import Reason
 from .address import Addresses
 from .clients import Clients
+from .revocation import Revocation
 from .vaulted import alive, claims_of, fresh, pending_of, renewed, waiting
 
 if TYPE_CHECKING:
@@ -72,10 +73,12 @@ class Tokens:
         clients: Clients,
         addresses: Addresses,
         sessions: SessionInterface,
+        revocation: Revocation,
     ) -> None:
         self._clients = clients
         self._addresses = addresses
         self._sessions = sessions
+        self._revocation = revocation
         self._lock_seconds = settings.refresh_lock
         #: by provider: when it last failed to answer (monotonic seconds)
         self._failed: dict[str, float] = {}
@@ -219,8 +222,11 @@ class Tokens:
             if latest.sealed != held.sealed:  # the lock ran out, and another was faster
                 return latest
             self._gone(session, identity, error.detail)
-        kept = self._write(session, held, waiting(held.vault, answer, received))
-        return self._confirm(client, session, identity, kept) if kept else self.read(session)
+        answered = waiting(held.vault, answer, received)
+        kept = self._write(session, held, answered)
+        if kept:
+            return self._confirm(client, session, identity, kept)
+        return self._read_after(session, identity, answered)
 
     def _confirm(self, client: Client, session: Session, identity: Identity, held: Held) -> Held:
         """Verify the answer that the vault keeps, then use it (OIDC Core, section 12.2)."""
@@ -238,10 +244,18 @@ class Tokens:
             self._gone(session, identity, error.detail, reason="token_refused")
         kept = self._write(session, held, renewed(held.vault))
         if kept is None:
-            return self.read(session)
+            return self._read_after(session, identity, held.vault)
         if answer["scope"] is not None:
             _narrow(session, identity, answer["scope"].split())
         return kept
+
+    def _read_after(self, session: Session, identity: Identity, vault: dict[str, Any]) -> Held:
+        """What there is in place of a vault that could not be written."""
+        try:
+            return self.read(session)
+        except NotSignedIn:  # a log-out was faster, and may have known nothing of these tokens
+            self._revocation.afterwards(identity.provider, vault)
+            raise
 
     def _write(self, session: Session, held: Held, vault: dict[str, Any]) -> Held | None:
         """Replace the vault; None where another did so before, or the session has ended."""

@@ -154,6 +154,11 @@ class Transactions:
     def forget(self, response: Response, name: str) -> None:
         response.delete_cookie(name, **cookies.attributes(https=self._https))
 
+    def forget_all(self, request: Request, response: Response) -> None:
+        """Take the cookies of all sign-ins under way away."""
+        for _, _, name in self._present(request):
+            self.forget(response, name)
+
     def finish(self, response: Response, state: str) -> None:
         """Take the cookie of a finished sign-in away."""
         self.forget(response, self._cookie_name(state))

@@ -13,7 +13,7 @@ from authlib.oauth2.client import OAuth2Client
 from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings, Settings
 from .discovery import Discovery, Metadata
-from .grants import Renewal, TokenSet, error_code, redeem, renew
+from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .keys import KeyStore
 from .providers import Preset, preset_for
@@ -31,8 +31,12 @@ __all__ = ["Client", "Renewal", "TokenSet", "error_code"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 
-#: Longer hints would overflow the address that the provider accepts; it then asks the person.
-_MOST_HINT = 4096
+#: Characters of a log-out address: gunicorn refuses request lines of over 4094 bytes, nginx of
+#: over 8 kB. Where the hint does not fit, the provider asks the person. A form would hold any
+#: hint, but a provider whose cookies are SameSite=Lax would not know the browser that sent it.
+_MOST_ADDRESS = 4000
+#: Seconds that a revocation may wait for a connection or for more of an answer.
+_REVOCATION = 2.0
 
 
 class Client:
@@ -49,6 +53,7 @@ class Client:
         self._transport = Transport(common.http_timeout)
         #: an answer that is not waited for would leave us with a refresh token that is spent
         self._patient = Transport(common.http_timeout, patience=common.refresh_patience)
+        self._brisk = Transport(min(common.http_timeout, _REVOCATION))
         self._discovery = Discovery(
             self._transport,
             settings.issuer,
@@ -209,19 +214,56 @@ class Client:
             return {}
         return {name: found[name] for name in wanted if name in found}
 
+    @property
+    def logs_out(self) -> bool:
+        """Whether a browser can log out at the provider.
+
+        :raises ProviderUnusable, ProviderUnavailable: its metadata cannot be had.
+        """
+        return self.preset.end_session(self.metadata(), "", "") is not None
+
     def end_session_url(self, *, return_to: str, id_token: str | None, state: str) -> str | None:
-        """Where the browser logs out at the provider (RP-Initiated Logout 1.0, section 2)."""
-        found = self.preset.end_session(self.metadata(), return_to)
+        """Where the browser logs out at the provider (RP-Initiated Logout 1.0, section 2).
+
+        :param id_token: the newest one of the session, as it was signed; left out where the address
+            would become too long.
+        """
+        found = self.preset.end_session(self.metadata(), return_to, state)
         if found is None:
             return None
         address, params = found
-        if "post_logout_redirect_uri" in params:
-            params["state"] = state
-            if id_token is not None and len(id_token) <= _MOST_HINT:
-                params["id_token_hint"] = id_token
-        return _unambiguous(
-            f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(params)}"
+        if id_token is not None and "post_logout_redirect_uri" in params:
+            hinted = _with_query(address, {**params, "id_token_hint": id_token})
+            if len(hinted) <= _MOST_ADDRESS:
+                return hinted
+        return _with_query(address, params)
+
+    def revoke(self, token: str, kind: str) -> bool:
+        """Ask the provider to forget a token (RFC 7009); False where it has no place for that.
+
+        :param kind: ``refresh_token`` or ``access_token``.
+        :raises ProviderRefused, ProviderUnusable, ProviderUnavailable: it may not have done so.
+        """
+        wanted = self.settings.revoke_tokens
+        if not (self.preset.revokes_tokens if wanted is None else wanted):
+            return False
+        metadata = self.metadata()
+        if metadata.revocation_endpoint is None:
+            return False
+        revoke(
+            self._brisk.session(),
+            self.settings,
+            metadata.revocation_endpoint,
+            auth_method=self._auth_method(metadata),
+            token=token,
+            kind=kind,
         )
+        return True
+
+
+def _with_query(address: str, params: Mapping[str, str]) -> str:
+    joint = "&" if urlsplit(address).query else "?"
+    return _unambiguous(f"{address}{joint}{urlencode(params)}")
 
 
 def _unambiguous(url: str) -> str:

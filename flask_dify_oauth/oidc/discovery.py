@@ -31,6 +31,7 @@ class Metadata:
     jwks_uri: str
     userinfo_endpoint: str | None
     end_session_endpoint: str | None
+    revocation_endpoint: str | None
     token_endpoint_auth_methods: tuple[str, ...]
     #: RFC 9207, section 3: the provider names itself in every authorization response.
     iss_parameter_supported: bool
@@ -71,6 +72,7 @@ def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
         jwks_uri=endpoint("jwks_uri"),
         userinfo_endpoint=optional("userinfo_endpoint"),
         end_session_endpoint=optional("end_session_endpoint"),
+        revocation_endpoint=optional("revocation_endpoint"),
         token_endpoint_auth_methods=methods,
         iss_parameter_supported=flag,
     )

@@ -1,4 +1,4 @@
-"""What is asked of the token endpoint, by Authlib's grants over our own HTTP."""
+"""What is asked of the token and revocation endpoints, by Authlib's client over our own HTTP."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from ..errors import (
 from ..settings import ProviderSettings
 from .strict import StrictError, json_object, number, optional_text, text
 
-__all__ = ["Renewal", "TokenSet", "error_code", "redeem", "renew"]
+__all__ = ["Renewal", "TokenSet", "error_code", "redeem", "renew", "revoke"]
 
 _MOST_TOKEN = 262_144
+#: Characters that words of the protocol may have in common with what was sent.
+_SHORTEST = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +136,7 @@ def _ask(
     **parameters: str,
 ) -> dict[str, Any]:
     """The members of the token endpoint's answer, of whatever types."""
-    client = _Grants(
-        session,
-        settings.client_id,
-        settings.client_secret,
-        token_endpoint_auth_method=auth_method,
-    )
-    client.register_client_auth_method(("client_secret_basic", _basic))
+    client = _client(session, settings, auth_method)
     secrets = [*parameters.values(), settings.client_secret or ""]
     client.register_compliance_hook(
         "access_token_response", lambda response: _checked(response, secrets)
@@ -153,6 +149,56 @@ def _ask(
         raise
     except (OAuth2Error, requests.RequestException, ValueError, TypeError, KeyError) as error:
         raise ProviderUnusable(f"token endpoint: {type(error).__name__}") from None
+
+
+def revoke(
+    session: requests.Session,
+    settings: ProviderSettings,
+    endpoint: str,
+    *,
+    auth_method: str,
+    token: str,
+    kind: str,
+) -> None:
+    """Ask that a token be forgotten (RFC 7009, section 2.1). One request, never repeated.
+
+    :param kind: ``refresh_token`` or ``access_token``; a hint to the provider.
+    :raises ProviderRefused: the provider says no.
+    :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
+    """
+    client = _client(session, settings, auth_method)
+    try:
+        response = client.revoke_token(
+            endpoint, token=token, token_type_hint=kind, allow_redirects=False
+        )
+    except DifyOAuthError:
+        raise
+    except (requests.RequestException, ValueError, TypeError, KeyError) as error:
+        raise ProviderUnusable(f"revocation endpoint: {type(error).__name__}") from None
+    # Section 2.2: 200 also for tokens that it does not know; the body says nothing.
+    if response.status_code == 200:
+        return
+    if response.status_code in (429, 503):
+        raise ProviderUnavailable(f"revocation endpoint answered {response.status_code}")
+    try:
+        members = json_object(response.content)
+    except StrictError:
+        raise ProviderUnusable(f"revocation endpoint answered {response.status_code}") from None
+    code = _code_of(members, [token, settings.client_secret or ""])
+    raise ProviderRefused(f"revocation endpoint: {code}", provider_error=code)
+
+
+def _client(session: requests.Session, settings: ProviderSettings, auth_method: str) -> Any:
+    """Authlib's client, which proves itself alike at both endpoints."""
+    client = _Grants(
+        session,
+        settings.client_id,
+        settings.client_secret,
+        token_endpoint_auth_method=auth_method,
+        revocation_endpoint_auth_method=auth_method,
+    )
+    client.register_client_auth_method(("client_secret_basic", _basic))
+    return client
 
 
 class _ClientAuthentication(requests.auth.AuthBase, ClientAuth):  # type: ignore[misc]
@@ -191,7 +237,7 @@ def _checked(response: requests.Response, secrets: list[str]) -> requests.Respon
     except StrictError as error:
         raise ProviderUnusable(f"token endpoint answered {response.status_code}: {error}") from None
     if "error" in members:
-        code = error_code(members["error"])
+        code = _code_of(members, secrets)
         described = str(members.get("error_description", ""))
         for secret in filter(None, secrets):
             for form in (secret, quote_plus(secret)):
@@ -200,6 +246,13 @@ def _checked(response: requests.Response, secrets: list[str]) -> requests.Respon
     if response.status_code != 200:
         raise ProviderUnusable(f"token endpoint answered {response.status_code}")
     return response
+
+
+def _code_of(members: dict[str, Any], secrets: list[str]) -> str:
+    """The ``error`` of an answer, unless it quotes what was sent."""
+    code = error_code(members.get("error"))
+    quotes = any(secret in code for secret in secrets if len(secret) > _SHORTEST)
+    return "unspecified" if quotes else code
 
 
 def _bearer(members: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from ..errors import SignInRefused
 from ..settings import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, ProviderSettings
@@ -22,13 +22,16 @@ class Preset:
     :param settings: what is configured for it.
     """
 
-    label = "OpenID Connect"
+    #: what pages call it; empty where its host says more
+    label = ""
     #: host names that show this provider (with all below them)
     hosts: tuple[str, ...] = ()
     groups_at: tuple[tuple[str, ...], ...] = (("groups",),)
     roles_at: tuple[tuple[str, ...], ...] = (("roles",),)
     #: claims that may stand in the access token alone, which then is a JWT about the person
     in_access_token: tuple[str, ...] = ()
+    #: whether a revoked token costs the person no more than that token
+    revokes_tokens = True
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
@@ -63,7 +66,9 @@ class Preset:
         """The person's roles, in the provider's words."""
         return _gather(claims, self.roles_at)
 
-    def end_session(self, metadata: Metadata, return_to: str) -> tuple[str, dict[str, str]] | None:
+    def end_session(
+        self, metadata: Metadata, return_to: str, state: str
+    ) -> tuple[str, dict[str, str]] | None:
         """Where a browser logs out at the provider, and with which parameters.
 
         None where the provider has no such place. By default RP-Initiated Logout 1.0, section 2.
@@ -73,6 +78,7 @@ class Preset:
         return metadata.end_session_endpoint, {
             "client_id": self.settings.client_id,
             "post_logout_redirect_uri": return_to,
+            "state": state,
         }
 
 
@@ -100,12 +106,16 @@ class Auth0(Preset):
     def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         return _gather(claims, (("roles",), *_namespaced(claims, "roles")))
 
-    def end_session(self, metadata: Metadata, return_to: str) -> tuple[str, dict[str, str]] | None:
-        standard = super().end_session(metadata, return_to)
+    def end_session(
+        self, metadata: Metadata, return_to: str, state: str
+    ) -> tuple[str, dict[str, str]] | None:
+        standard = super().end_session(metadata, return_to, state)
         if standard is not None:
             return standard
         address = self.settings.issuer.rstrip("/") + "/v2/logout"
-        return address, {"client_id": self.settings.client_id, "returnTo": return_to}
+        # There is no state; the address is compared with those registered without its query.
+        back = f"{return_to}{'&' if '?' in return_to else '?'}{urlencode({'state': state})}"
+        return address, {"client_id": self.settings.client_id, "returnTo": back}
 
 
 class Google(Preset):
@@ -115,6 +125,8 @@ class Google(Preset):
     hosts = GOOGLE_HOSTS
     groups_at = ()
     roles_at = ()
+    # A revoked token takes the person's consent with it, and the next sign-in asks for it again.
+    revokes_tokens = False
 
     def issuer_fits(self, issuer: str, claims: Mapping[str, Any]) -> bool:
         # Google documents both forms for its ID tokens.

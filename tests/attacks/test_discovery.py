@@ -19,7 +19,7 @@ from .provider import Provider
 #: a start that is refused asks for metadata and nothing else
 NONE = {"authorize": 0, "token": 0, "userinfo": 0, "jwks": 0}
 ENDPOINTS = ["authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"]
-ENDPOINTS.append("end_session_endpoint")
+ENDPOINTS += ["end_session_endpoint", "revocation_endpoint"]
 
 
 def issuers() -> list[Case]:

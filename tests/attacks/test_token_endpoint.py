@@ -219,3 +219,17 @@ def test_rfc9700_4_8_pkce_goes_with_every_request(scene: MakeScene) -> None:
     stage.assert_signed_in(stage.sign_in())
     assert stage.op.last("authorize").params["code_challenge_method"] == "S256"
     assert len(stage.op.last("token").params["code_verifier"]) >= 43
+
+
+@pytest.mark.parametrize("member", ["error", "error_description"])
+def test_tk6_an_error_that_quotes_the_code_does_not_reach_the_log(
+    member: str, scene: MakeScene
+) -> None:
+    stage = scene()
+
+    def quoting(grant: Grant | None) -> Reply:
+        assert grant is not None
+        return Reply({"error": "x", member: f"x.{grant.code}"}, 400)
+
+    stage.op.be(replies={"token": quoting})
+    stage.assert_refused(stage.sign_in())

@@ -34,8 +34,9 @@ def refresh(page: TestResponse) -> str | None:
 
 
 def hidden(page: TestResponse) -> dict[str, str]:
-    """The hidden fields of the page's form."""
-    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page.text)
+    """The hidden fields of the page's first form."""
+    form = page.text.partition("<form")[2].partition("</form>")[0]
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', form)
     return {html.unescape(name): html.unescape(value) for name, value in found}
 
 

@@ -154,12 +154,24 @@ LOG_OUT: dict[str, tuple[str | None, set[str]]] = {
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
 def test_log_out_at_each(sample: Sample) -> None:
     back = "https://app.example.com/logged-out"
-    url = sample.client().end_session_url(return_to=back, id_token="a.b.c", state="s")
+    client = sample.client()
+    url = client.end_session_url(return_to=back, id_token="a.b.c", state="s")
     address, names = LOG_OUT[sample.preset]
     assert (url and url.split("?")[0]) == address
+    assert client.logs_out == (address is not None)
     query = parse_qs(urlsplit(url or "").query)
     assert set(query) == names
-    assert not names or query.get("returnTo", query.get("post_logout_redirect_uri")) == [back]
+    # Auth0's own form has no state; its documentation says that it compares without the query.
+    assert query.get("returnTo", [back + "?state=s"]) == [back + "?state=s"]
+    assert query.get("post_logout_redirect_uri", [back]) == [back]
+    assert query.get("state", ["s"]) == ["s"]
+
+
+def test_auth0_keeps_the_query_of_a_registered_address() -> None:
+    url = AUTH0.client().end_session_url(
+        return_to="https://a.example/x?y=1", id_token=None, state="s"
+    )
+    assert parse_qs(urlsplit(url or "").query)["returnTo"] == ["https://a.example/x?y=1&state=s"]
 
 
 def test_auth0_with_standard_log_out_uses_it() -> None:
