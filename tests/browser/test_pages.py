@@ -33,6 +33,34 @@ def _everywhere(page: Any, portal: Portal, provider: OidcProvider) -> None:
     page.wait_for_url("**/logged-out**")
 
 
+def _devices(page: Any, portal: Portal, provider: OidcProvider) -> None:
+    page.goto(f"{portal.base}/private/a")
+    sign_in(page)
+    page.goto(f"{portal.base}/logout")
+    page.check("input[value=devices]")
+    page.click("main form button")
+    page.click("button[value=yes]")
+    page.wait_for_url("**/logged-out**")
+
+
+def _stays(page: Any, portal: Portal, provider: OidcProvider) -> None:
+    page.goto(f"{portal.base}/private/a")
+    sign_in(page)
+    page.goto(f"{portal.base}/logout")
+    page.check("input[value=here]")
+    page.click("main form button")
+    page.wait_for_url("**/logged-out")
+
+
+def _unconfirmed(page: Any, portal: Portal, provider: OidcProvider) -> None:
+    page.goto(f"{portal.base}/private/a")
+    sign_in(page)
+    page.goto(f"{portal.base}/logout?next=/")
+    page.check("input[value=devices]")
+    page.click("main form button")
+    page.goto(f"{portal.base}/logged-out")
+
+
 def _still(page: Any, portal: Portal, provider: OidcProvider) -> None:
     page.goto(f"{portal.base}/private/a")
     sign_in(page)
@@ -84,6 +112,9 @@ _PAGES = {
     "choose": _choose,
     "signed out: nobody": _nobody,
     "signed out: everywhere": _everywhere,
+    "signed out: on all devices": _devices,
+    "signed out: provider stays": _stays,
+    "signed out: not confirmed": _unconfirmed,
     "signed out: still": _still,
     "asks before log-out": _ask,
     "sessions": _sessions,

@@ -109,7 +109,7 @@ def test_out_here_alone_names_the_provider_that_still_knows(build: Build, op: De
     answer = browser.open("/logout", method="POST")
     page = browser.open(answer.headers["Location"])
     assert HERE in page.text
-    assert "account at <bdi>The &lt;Company&gt;</bdi> stays signed in in this browser" in page.text
+    assert "account at <bdi>The &lt;Company&gt;</bdi> stays signed in" in page.text
     assert MAY_STILL_KNOW not in page.text
     browser.close()
 
