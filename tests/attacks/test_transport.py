@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import gzip
-import ipaddress
 import itertools
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,17 +11,15 @@ from typing import Any
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from flask_dify_oauth.errors import ProviderUnavailable, ProviderUnusable
 from flask_dify_oauth.oidc.http import Transport
+from tests.certificate import make_certificate, tls_context
 
 from .behaviour import Reply
 from .cases import Case, cases, play
 from .conftest import MakeScene
-from .forge import jwk, key
+from .forge import jwk
 from .provider import Provider, listening
 
 TIMEOUT = 0.3
@@ -206,29 +201,11 @@ def test_netrc_and_environment_send_no_password(
 
 
 @pytest.fixture(scope="module")
-def https() -> Iterator[Provider]:
+def https(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     """A provider whose certificate nobody vouches for."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    private: Any = key("rsa:tls")
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    day = datetime.timedelta(days=1)
-    made = (
-        x509.CertificateBuilder(name, name, private.public_key(), 7, now - day, now + day)
-        .add_extension(names, critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        pkcs8 = PrivateFormat.PKCS8
-        file.write(private.private_bytes(Encoding.PEM, pkcs8, NoEncryption()))
-        file.write(made.public_bytes(Encoding.PEM))
-        file.flush()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file.name)
-        with listening(context) as provider:
-            yield provider
+    folder = tmp_path_factory.mktemp("https")
+    with listening(tls_context(make_certificate(folder, "127.0.0.1"))) as provider:
+        yield provider
 
 
 @pytest.mark.parametrize(

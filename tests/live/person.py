@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookiejar import Cookie
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -106,12 +107,16 @@ class Page:
 
 
 class Person:
-    """One browser with its own cookies."""
+    """One browser with its own cookies.
 
-    def __init__(self) -> None:
+    :param ca: a file with the certificates that it believes.
+    """
+
+    def __init__(self, ca: Path | None = None) -> None:
         self._session = requests.Session()
         self._session.cookies = _LoopbackJar()
         self._session.trust_env = False
+        self._session.verify = True if ca is None else str(ca)
         # No connection is kept, so that requests spread over the workers of a server.
         self._session.headers["Connection"] = "close"
         #: redirects to addresses that start so are not followed

@@ -20,8 +20,8 @@ from flask_dify_oauth import (
     login_required,
 )
 from flask_dify_oauth.demo import serve
+from tests.certificate import make_certificate, tls_context
 
-from .certificate import server_context
 from .counterparts import scratch
 from .processes import Server, answers, free_port
 
@@ -100,7 +100,7 @@ def running_portal(
     if https:
         config["DIFY_OAUTH_EXTERNAL_URL"] = f"https://localhost:{port}"
     app = create_app(SECRET_KEY=_KEY, **config)
-    tls = server_context(folder) if https else None
+    tls = tls_context(make_certificate(folder, "localhost")) if https else None
     with serve(app, host="localhost", port=port, ssl_context=tls) as base:
         yield Portal(base, app)
 

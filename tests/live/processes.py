@@ -27,6 +27,7 @@ class Server:
     """A program under our care. Ended by :meth:`stop`, at the latest when Python ends.
 
     :param log: the file that gets what the program prints.
+    :param inherit: whether it gets our environment besides ``env``.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class Server:
         log: Path,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        inherit: bool = True,
     ) -> None:
         self.log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env={**(os.environ if inherit else {}), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -69,6 +71,13 @@ class Server:
         """Send a signal and wait for the end; the exit status."""
         self._process.send_signal(how)
         return self._process.wait(10)
+
+    def kill(self) -> None:
+        """End the program and what it started at once, as a power cut does."""
+        atexit.unregister(self.stop)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
 
     def stop(self) -> None:
         """End the program and what it started."""

