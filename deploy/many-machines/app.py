@@ -12,7 +12,8 @@ app.config.from_prefixed_env()
 app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
 DifyOAuth(app)
 
-PAGE = """<!doctype html><html lang="en"><title>Private</title><h1>Hello {{ current_user.name }}</h1>
+PAGE = """<!doctype html><html lang="en"><title>Private</title>
+<h1>Hello {{ current_user.name }}</h1>
 <form method="post" action="{{ url_for('dify_oauth.logout') }}"><button>Sign out</button></form>"""
 
 
