@@ -1,5 +1,6 @@
 """A company's own sign-in, by OpenID Connect, in front of Flask applications."""
 
+from .access.bearer import bearer_required
 from .access.guards import (
     acr_required,
     claims_required,
@@ -21,6 +22,7 @@ __all__ = [
     "Identity",
     "SignInRefused",
     "acr_required",
+    "bearer_required",
     "claims_required",
     "current_user",
     "fresh_login_required",

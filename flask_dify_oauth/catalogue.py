@@ -106,6 +106,14 @@ SETTINGS: tuple[Setting, ...] = (
             "Whether log-out revokes the session's tokens at a provider that has a place for that."
             " When left out: at Google not, since it takes the person's consent back, else yes.",
             provider=True),
+    Setting("API_AUDIENCE", judging.judge_words, None,
+            "The names of this application's API in access tokens (`aud`). Without one no access"
+            " token is accepted.", provider=True),
+    Setting("API_CLIENTS", judging.judge_words, None,
+            "The client ids whose access tokens are accepted. Any client's when left out.",
+            provider=True),
+    Setting("API_ALGORITHMS", judging.judge_algorithms, ("RS256",),
+            "The signature algorithms accepted in access tokens.", provider=True),
     Setting("URL_PREFIX", judging.judge_prefix, "",
             "A path in front of `/login`, `/callback`, `/logout`, `/logged-out`, `/sessions` and"
             " `/me`."),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 __all__ = [
     "AuditUnavailable",
+    "BearerRefused",
     "ConfigurationError",
     "DifyOAuthError",
     "Forbidden",
@@ -165,6 +166,8 @@ class InsufficientScope(Forbidden):
     """The person, or the token, was not granted the scopes that this needs (RFC 6750, 3.1)."""
 
     code = "insufficient_scope"
+    #: all that are needed, for ``WWW-Authenticate`` where an access token was sent
+    scopes: tuple[str, ...] = ()
 
 
 class StepUpNeeded(DifyOAuthError):
@@ -183,6 +186,13 @@ class StepUpNeeded(DifyOAuthError):
         super().__init__(detail)
         self.max_age = max_age
         self.acr_values = acr_values
+
+
+class BearerRefused(DifyOAuthError):
+    """What came in ``Authorization`` does not let its sender in (RFC 6750, section 3.1)."""
+
+    code = "invalid_token"
+    status = 401
 
 
 class ProviderUnusable(DifyOAuthError):

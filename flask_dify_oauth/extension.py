@@ -13,6 +13,7 @@ from .errors import DifyOAuthError
 from .judging import judge_parameters
 from .login.address import Addresses
 from .login.admission import Admission, Hook
+from .login.api import Api
 from .login.blueprint import make_blueprint
 from .login.clients import Clients
 from .login.failures import answer_failure, challenge
@@ -108,6 +109,7 @@ class DifyOAuth:
             ),
             keyring=keyring,
             tokens=tokens,
+            api=Api(settings, clients, addresses),
             challenge=challenge,
             audit_sink=audit_sink,
             recheck=Recheck(tokens, settings.revalidate) if settings.revalidate else None,
@@ -137,10 +139,12 @@ class DifyOAuth:
         target: Flask | Blueprint,
         *,
         except_for: Iterable[str | Callable[..., Any]] = (),
+        accept: Iterable[str] = ("session",),
+        machines: bool = False,
         **needs: Unpack[Needs],
     ) -> None:
         """Let only signed-in people into every view of an app or blueprint; see :func:`protect`."""
-        guards.protect(target, except_for=except_for, **needs)
+        guards.protect(target, except_for=except_for, accept=accept, machines=machines, **needs)
 
     def login_redirect(
         self, next: str | None = None, *, provider: str | None = None, **params: str | int

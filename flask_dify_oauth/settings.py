@@ -50,6 +50,9 @@ class ProviderSettings(Struct, frozen=True):
     tenants: tuple[str, ...] | None = None
     post_logout_redirect_uri: str | None = None
     revoke_tokens: bool | None = None
+    api_audience: tuple[str, ...] | None = None
+    api_clients: tuple[str, ...] | None = None
+    api_algorithms: tuple[str, ...] = ("RS256",)
 
     def __repr__(self) -> str:  # without the secret
         return f"<{type(self).__name__} {self.name!r}: {self.client_id!r} at {self.issuer!r}>"

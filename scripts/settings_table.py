@@ -54,6 +54,10 @@ CHINESE: dict[str, str] = {
     "提供方处的会话也一并结束）或 `devices`（用户在本应用的其他会话也一并结束）。",
     "LOGOUT_NEXT": "退出登录后可以前往的其他应用的地址：一个列表。表单字段 `next` 必须与其中之一"
     "完全相同，或者是本应用的页面。",
+    "API_AUDIENCE": "本应用的 API 在访问令牌（access token）中的名称（`aud`）。不设置时不接受任何"
+    "访问令牌。",
+    "API_CLIENTS": "只接受发给这些客户端 ID 的访问令牌。不设置时不限客户端。",
+    "API_ALGORITHMS": "接受访问令牌使用的签名算法。",
     "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out`、`/sessions` 和 `/me`"
     " 前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",

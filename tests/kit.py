@@ -12,7 +12,7 @@ from flask import Flask, jsonify, session
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from flask_dify_oauth import DifyOAuth, current_user, login_required
+from flask_dify_oauth import DifyOAuth, bearer_required, current_user, login_required
 from flask_dify_oauth.audit import Record
 from flask_dify_oauth.demo import DemoProvider
 
@@ -68,7 +68,31 @@ def make_app(
     def kept() -> Any:
         return jsonify(session.get("kept"))
 
+    if "API_AUDIENCE" in config:
+        add_api(app)
     return app
+
+
+def add_api(app: Flask) -> None:
+    """Views that take access tokens."""
+
+    def who() -> Any:
+        names = ("issuer", "subject", "provider", "roles", "groups", "scopes", "client_id",
+                 "is_machine", "email", "name", "auth_time", "acr")  # fmt: skip
+        told = {name: getattr(current_user, name) for name in names}
+        return jsonify({**told, "claims": dict(current_user.claims)})
+
+    def guarded(path: str, guard: Any) -> None:
+        app.add_url_rule(f"/api{path}", f"api{path}", guard(who), methods=["GET", "POST"])
+
+    guarded("", bearer_required)
+    guarded("/notes/<path:rest>", lambda view: bearer_required(lambda rest: view()))
+    guarded("/read", bearer_required(scopes=["notes:read"]))
+    guarded("/write", bearer_required(scopes=["notes:read", "notes:write"]))
+    guarded("/edit", bearer_required(roles=["editor", "owner"]))
+    guarded("/machines", bearer_required(machines=True))
+    guarded("/both", login_required(accept=("session", "bearer")))
+    guarded("/fresh", bearer_required(max_age=60, acr=["gold"]))
 
 
 FLASK_KEYS = {"TESTING", "DEBUG", "SECRET_KEY_FALLBACKS", "SERVER_NAME", "APPLICATION_ROOT"}

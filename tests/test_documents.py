@@ -29,6 +29,7 @@ READMES = ("README.md", "README.zh-CN.md")
 #: documents whose programs other tests run, with what they need
 RUN_ELSEWHERE = (
     *READMES,  # test_the_program_of_the_readme
+    "docs/apis.md",  # tests/bearer/test_document.py
     "docs/guards.md",  # tests/access/test_document.py
     "docs/other-extensions.md",  # tests/integrations/test_document.py
 )
@@ -157,6 +158,7 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     refusals = ("access_denied", "login_required", "interaction_required", "consent_required")
     known |= dict.fromkeys(refusals, errors.ProviderRefused.status)
     known |= {"temporarily_unavailable": 503, "unknown_provider": 404, "unexpected": 503}
+    known |= {"no_token": 401, "invalid_authorization": 400, "people_only": 403}
     known |= {"foreign_request": 403, "step_up_failed": 403}
     assert {code: int(status) for code, status in rows} == known
 

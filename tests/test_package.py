@@ -24,7 +24,8 @@ SHIPPED = {
 }
 PUBLIC = {
     "ConfigurationError", "DifyOAuth", "DifyOAuthError", "Forbidden", "Identity", "SignInRefused",
-    "acr_required", "claims_required", "current_user", "fresh_login_required", "groups_required",
+    "acr_required", "bearer_required", "claims_required", "current_user", "fresh_login_required",
+    "groups_required",
     "login_required", "roles_required", "scopes_required",
 }  # fmt: skip
 

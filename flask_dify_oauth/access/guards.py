@@ -6,20 +6,33 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Request, Response, current_app, request
 from flask.sansio.scaffold import Scaffold
 from flask.views import View
 
+from ..errors import BearerRefused
 from .identity import current_identity
 
 if TYPE_CHECKING:
     from typing import Protocol, Unpack
 
+    from ..sessions.interface import SessionInterface
+    from .api_tokens import Bearer
+    from .authorization import Sent
+    from .bearer import Door
     from .needs import Need, Needs, Predicate
+
+    class Api(Protocol):
+        """What a guard asks about access tokens."""
+
+        def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
+            """Who brings this token."""
 
     class Gatekeeper(Protocol):
         """What a guard asks of the extension."""
 
+        sessions: SessionInterface
+        api: Api
         #: asked about each person who is signed in: None lets them in, else it is the answer
         recheck: Callable[[], Response | None] | None
 
@@ -35,6 +48,7 @@ __all__ = [
     "claims_required",
     "fresh_login_required",
     "groups_required",
+    "guarded",
     "guarded_by",
     "login_required",
     "protect",
@@ -55,50 +69,71 @@ def _gatekeeper() -> Gatekeeper:
         ) from None
 
 
-def _turned_away(keeper: Gatekeeper, needs: tuple[Need, ...]) -> Response | None:
+def _turned_away(
+    keeper: Gatekeeper, needs: tuple[Need, ...], door: Door | None, people: bool
+) -> Response | None:
     """The answer to whoever is unknown or out; None for those who may go on.
 
+    :param door: what else than a session lets in; None where an outer guard may have said so.
+    :param people: whether programs stay out that speak for themselves.
+    :raises BearerRefused: the access token that was sent, or that was not, lets nobody in.
     :raises Forbidden, StepUpNeeded: the person lacks something.
     """
-    if not current_identity():
-        return keeper.challenge()
+    if door is not None:
+        from .bearer import admit, offer_token
+
+        admit(keeper, door)
+    who = current_identity()
+    if not who:
+        unknown = keeper.challenge()
+        if door is not None and unknown.status_code == 401:
+            offer_token(unknown)
+        return unknown
+    if who.is_machine and people:
+        raise BearerRefused("a program speaks for itself", code="people_only", status=403)
     if keeper.recheck is not None and (answer := keeper.recheck()) is not None:
         return answer
     if needs:
         from .needs import refusal
 
-        if (refused := refusal(needs, current_identity())) is not None:
+        if (refused := refusal(needs, who)) is not None:
             raise refused
     return None
 
 
-def guarded_by(*needs: Need) -> Callable[[F], F]:
-    """The guard that lets people in who are signed in and meet every need."""
+def guarded(
+    needs: tuple[Need, ...],
+    door: Door | None = None,
+    *,
+    people: bool = False,
+    name: Callable[[Any], Any] | None = None,
+) -> Callable[[F], F]:
+    """The guard that lets in whoever comes by this door and meets every need.
+
+    :param name: what classes call the guard; does the same.
+    """
 
     def decorate(view: F) -> F:
-        return cast(F, _guarded(view, needs, decorate))
+        if isinstance(view, type):
+            if not issubclass(view, View):
+                raise TypeError("a guard is for functions and subclasses of flask.views.View")
+            view.decorators = [*view.decorators, name or decorate]
+            return cast(F, view)
+
+        @functools.wraps(view)
+        def guard(*args: Any, **kwargs: Any) -> Any:
+            if (answer := _turned_away(_gatekeeper(), needs, door, people)) is not None:
+                return answer
+            return current_app.ensure_sync(view)(*args, **kwargs)
+
+        return cast(F, guard)
 
     return decorate
 
 
-def _guarded(view: F, needs: tuple[Need, ...], decorator: Callable[[Any], Any]) -> F:
-    """The view behind these needs.
-
-    :param decorator: what does the same, for the views that a class makes.
-    """
-    if isinstance(view, type):
-        if not issubclass(view, View):
-            raise TypeError("a guard is for functions and subclasses of flask.views.View")
-        view.decorators = [*view.decorators, decorator]
-        return view
-
-    @functools.wraps(view)
-    def guard(*args: Any, **kwargs: Any) -> Any:
-        if (answer := _turned_away(_gatekeeper(), needs)) is not None:
-            return answer
-        return current_app.ensure_sync(view)(*args, **kwargs)
-
-    return cast(F, guard)
+def guarded_by(*needs: Need) -> Callable[[F], F]:
+    """The guard that lets people in who are signed in and meet every need."""
+    return guarded(needs)
 
 
 def turned_away() -> Response | None:
@@ -106,22 +141,42 @@ def turned_away() -> Response | None:
 
     For guards of other extensions.
     """
-    return _turned_away(_gatekeeper(), ())
+    return _turned_away(_gatekeeper(), (), None, True)
 
 
 @overload
 def login_required(view: F) -> F: ...
 @overload
-def login_required() -> Callable[[F], F]: ...
-def login_required(view: F | None = None) -> F | Callable[[F], F]:
+def login_required(
+    *, accept: Iterable[str] = ("session",), machines: bool = False
+) -> Callable[[F], F]: ...
+def login_required(
+    view: F | None = None, *, accept: Iterable[str] = ("session",), machines: bool = False
+) -> F | Callable[[F], F]:
     """Let only signed-in people into a view.
 
     For functions, coroutines and class-based views; put it below the route decorator, and on the
     very class that is registered (a subclass with ``decorators`` of its own is not guarded). A
     person who navigates is sent to sign in and comes back to the same page; a script gets 401 as
     problem details (RFC 9457).
+
+    :param accept: ``"session"``, ``"bearer"`` or both. An access token that is sent decides alone;
+        see :func:`bearer_required`.
+    :param machines: whether programs may come in that speak for themselves.
+    :raises ValueError: at import, for a way in that there is not.
     """
-    return login_required if view is None else _guarded(view, (), login_required)
+    door = _door(accept)
+    name = login_required if door is None and not machines else None
+    decorate = guarded((), door, people=not machines, name=name)
+    return decorate if view is None else decorate(view)
+
+
+def _door(accept: Iterable[str]) -> Door | None:
+    if accept == ("session",):
+        return None
+    from .bearer import door_of
+
+    return door_of(accept)
 
 
 def roles_required(*roles: str, all: bool = False) -> Callable[[F], F]:
@@ -202,6 +257,8 @@ def protect(
     target: Flask | Blueprint,
     *,
     except_for: Iterable[str | Callable[..., Any]] = (),
+    accept: Iterable[str] = ("session",),
+    machines: bool = False,
     **needs: Unpack[Needs],
 ) -> None:
     """Let only signed-in people into every view of an application or blueprint.
@@ -212,6 +269,7 @@ def protect(
 
     :param except_for: what stays open: endpoints (in a blueprint without its name), or the view
         functions and classes themselves.
+    :param accept, machines: as for :func:`login_required`.
     :param needs: what people must have besides; see :class:`Needs`.
     :raises TypeError, ValueError: at once, for exceptions or needs that cannot be.
     """
@@ -220,6 +278,7 @@ def protect(
         from .needs import needs_of
 
         needed = needs_of(**needs)
+    door = _door(accept)
     open_endpoints: set[str] = set()
     open_views: list[Callable[..., Any]] = []
     if isinstance(except_for, str):
@@ -248,6 +307,6 @@ def protect(
         keeper = _gatekeeper()
         if is_open() or (isinstance(target, Flask) and keeper.owns_endpoint(request.endpoint)):
             return None
-        return _turned_away(keeper, needed)
+        return _turned_away(keeper, needed, door, not machines)
 
     cast(Scaffold, target).before_request(guard)

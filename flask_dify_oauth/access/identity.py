@@ -14,6 +14,7 @@ from ..sessions.session import current_session
 
 __all__ = [
     "IDENTITY_KEY",
+    "NOBODY",
     "Identity",
     "account_of",
     "current_identity",
@@ -59,6 +60,10 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     raw_claims: bytes = b""
     #: what the provider granted to this application, or to the token of an API request
     scopes: tuple[str, ...] = ()
+    #: the client whose access token came with an API request; empty in a session
+    client_id: str = ""
+    #: whether the client speaks for itself, and no person stands behind it
+    is_machine: bool = False
 
     @property
     def is_authenticated(self) -> bool:
@@ -143,6 +148,8 @@ def current_identity() -> Identity:
     # Another session interface would let the browser hold, or choose, what is read here.
     if current is None:
         return NOBODY
+    if current.bearer is not None:
+        return cast(Identity, current.bearer.identity)
     raw = current.get(IDENTITY_KEY)
     if current.seen is not None and current.seen[0] is raw:
         return cast(Identity, current.seen[1])

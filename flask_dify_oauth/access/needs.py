@@ -258,7 +258,10 @@ def refusal(
         return StepUpNeeded(detail, max_age=min(ages, default=None), acr_values=tuple(classes))
     names = [need for need in final if isinstance(need, Held)]
     scopes_alone = len(names) == len(final) and all(need.kind == "scopes" for need in names)
-    error = InsufficientScope(detail) if scopes_alone else Forbidden(detail)
+    error = Forbidden(detail)
+    if scopes_alone:
+        error = InsufficientScope(detail)
+        error.scopes = tuple(word for need in names for word in need.names)
     if tell:
         error.missing = tuple(
             Missing(

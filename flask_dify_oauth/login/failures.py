@@ -20,6 +20,7 @@ from ..errors import (
     StepUpNeeded,
     TransactionLost,
 )
+from .api_answers import answer_api, concerns_api
 from .pages import error_response, prefers_json
 from .parts import current_parts
 from .redirects import see_other
@@ -56,7 +57,8 @@ def answer_failure(error: DifyOAuthError) -> Response:
 
 def _answer(error: DifyOAuthError) -> Response:
     parts = current_parts()
-    if isinstance(error, (Forbidden, StepUpNeeded)):
+    by_token = concerns_api(error)
+    if isinstance(error, (Forbidden, StepUpNeeded)) and not by_token:
         if not current_identity() and request.blueprint != "dify_oauth":
             return challenge()  # whoever may come in is not known yet
         error.next_url = error.next_url or parts.addresses.way_back(request)
@@ -65,6 +67,8 @@ def _answer(error: DifyOAuthError) -> Response:
         events.kept_out(error, _provider())
     elif error.status == HTTPStatus.FORBIDDEN:
         events.denied(current_identity(), error)
+    if by_token:
+        return answer_api(error)
     query = {"next": error.next_url}
     route = parts.addresses.route
     if isinstance(error, TransactionLost) and error.restart:
@@ -108,6 +112,8 @@ def _log(error: DifyOAuthError) -> None:
     level = logging.ERROR if error.status >= 500 else logging.WARNING
     if isinstance(error, (NotSignedIn, StepUpNeeded)) and not isinstance(error, GrantGone):
         level = logging.DEBUG  # nothing is wrong, and scripts ask often
+    if error.code == "no_token":
+        level = logging.DEBUG
     _logger.log(level, "[%s] %s: %s", error.error_id, error.code, error.logged)
 
 

@@ -206,6 +206,28 @@ MESSAGES: dict[str, Message] = {
             " what a guard asks for."
         ),
     ),
+    "no_token": Message(
+        N_("An access token is needed"),
+        N_("This address is for programs, and the request came without an access token."),
+        N_("Send an access token for this API in the header Authorization."),
+    ),
+    "invalid_token": Message(
+        N_("This access token does not count here"),
+        N_("The access token is damaged, expired, revoked, or meant for somebody else."),
+        N_("Get a new access token for this API and send it."),
+        N_("The log says which check failed."),
+    ),
+    "invalid_authorization": Message(
+        N_("This request cannot be used"),
+        N_("The request carries more than one access token, or not in the right way."),
+        N_("Send one access token, in the header Authorization and nowhere else."),
+    ),
+    "people_only": Message(
+        N_("This is for people"),
+        N_("The access token belongs to a program, and no person stands behind it."),
+        N_("Send an access token that a person has asked for."),
+        N_("A view that programs may use says so: machines=True."),
+    ),
     "foreign_request": Message(
         N_("Another site asked for this"),
         N_("The request did not come from this application, so nothing was done."),

@@ -19,6 +19,8 @@ from typing import Any
 from flask import Request, Response, current_app, request, url_for
 from jinja2 import Environment, FileSystemLoader, Undefined
 
+from ..access.authorization import uses_token
+from ..access.bearer import comes_with_token
 from ..errors import DifyOAuthError
 from .messages import LANGUAGES, choose_language, message_for, translations
 from .parts import current_parts
@@ -129,6 +131,8 @@ def prefers_json(request: Request) -> bool:
     """
     if request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest":
         return True
+    if uses_token(request.headers.get("Authorization")):
+        return True
     mode = request.headers.get("Sec-Fetch-Mode")
     if mode is not None:
         return mode != "navigate"
@@ -157,7 +161,8 @@ def _problem(error: DifyOAuthError, members: Mapping[str, Any]) -> Response:
 def _answer(body: str, status: int, mimetype: str, language: str) -> Response:
     response = Response(body, status, mimetype=mimetype)
     response.content_language.add(LANGUAGES[language])
-    response.vary.update(("Accept-Language", "Cookie"))
+    by = "Authorization" if comes_with_token() else "Cookie"
+    response.vary.update(("Accept-Language", by))
     return secure_headers(response, loopback=not current_parts().settings.https)
 
 

@@ -12,6 +12,7 @@ from ..sealing import Keyring
 from ..sessions.interface import SessionInterface
 from ..settings import Settings
 from .address import Addresses
+from .api import Api
 from .clients import Clients
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Parts(Struct, eq=False):
     sign_out: SignOut
     keyring: Keyring
     tokens: Tokens
+    api: Api
     challenge: Challenge
     audit_sink: AuditSink | None
     recheck: Callable[[], Response | None] | None = None

@@ -42,6 +42,8 @@ class Recheck:
         :raises StoreUnavailable: it cannot be said.
         """
         identity, session = current_identity(), self._tokens.session()
+        if session.bearer is not None:  # nothing of it outlives the token
+            return None
         age = time.time() - session.get(_CHECKED, identity.signed_in_at or 0)
         if -_APART <= age < self._every or self._tokens.spared(identity.provider):
             return None

@@ -15,7 +15,7 @@ from .pages import error_response, prefers_json
 from .parts import current_parts
 from .redirects import see_other
 
-__all__ = ["ASKED_KEY", "answer_step_up", "asked_of"]
+__all__ = ["ASKED_KEY", "answer_step_up", "asked_of", "told"]
 
 #: where the session keeps what its sign-in was asked for
 ASKED_KEY = "_dify_oauth_asked"
@@ -45,7 +45,9 @@ def answer_step_up(error: StepUpNeeded) -> Response:
         next=error.next_url,
         **_wanted(error, asked if _is_young(identity) else {}),
     )
-    header, members = _told(error)
+    members = told(error)
+    parameters = {"error": error.code, **members}
+    header = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
     headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}", {header}'}
     if prefers_json(request):
         members["login"] = login
@@ -94,14 +96,11 @@ def _in_vain(error: StepUpNeeded, asked: Mapping[str, str], identity: Identity) 
     return not Fresh(error.max_age).met_at(identity, identity.signed_in_at or 0)
 
 
-def _told(error: StepUpNeeded) -> tuple[str, dict[str, Any]]:
-    """Parameters of ``WWW-Authenticate`` (RFC 9470, section 3), and the same as members."""
+def told(error: StepUpNeeded) -> dict[str, Any]:
+    """What is needed, by the names of RFC 9470, section 3."""
     members: dict[str, Any] = {}
-    parameters = [f'error="{error.code}"']
     if error.acr_values:
         members["acr_values"] = " ".join(error.acr_values)
-        parameters.append(f'acr_values="{members["acr_values"]}"')
     if error.max_age is not None:
         members["max_age"] = error.max_age
-        parameters.append(f'max_age="{error.max_age}"')
-    return ", ".join(parameters), members
+    return members

@@ -90,6 +90,7 @@ class Tokens:
     def access_token(self) -> str:
         """A valid access token of the person of this request.
 
+        :raises RuntimeError: the person came with an access token, which is for us alone.
         :raises NotSignedIn: there is nobody, or the session has just been ended.
         :raises GrantGone: the provider gives no more tokens; the session has ended.
         :raises ProviderUnavailable, ProviderUnusable, ProviderRefused: it cannot be had now.
@@ -98,6 +99,8 @@ class Tokens:
         if not identity:
             raise NotSignedIn("an access token of nobody was asked for", next_url=self._here())
         session = self.session()
+        if session.bearer is not None:
+            raise RuntimeError("this request has an access token of its own and no session")
         held = self.read(session)
         if not fresh(held.vault, time.time()):
             held = self._fresher(session, identity, held)

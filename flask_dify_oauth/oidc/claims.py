@@ -22,6 +22,7 @@ __all__ = [
     "check_audience",
     "check_authentication",
     "check_hash",
+    "check_key",
     "check_origin",
     "check_session_expiry",
     "check_times",
@@ -60,6 +61,11 @@ def check_origin(claims: dict[str, Any], expected: Expected, key: VerificationKe
     issuer = text(claims, "iss")
     if not expected.issuer_fits(issuer, claims):
         raise StrictError(f"iss is {issuer!r}")
+    check_key(key, issuer, claims)
+
+
+def check_key(key: VerificationKey, issuer: str, claims: dict[str, Any]) -> None:
+    """A key that says whose tokens it may verify verifies no other's."""
     if key.issuer is not None and "{tenantid}" in key.issuer:
         if key.issuer.replace("{tenantid}", str(claims.get("tid"))) != issuer:
             raise StrictError("the key does not sign for this issuer")

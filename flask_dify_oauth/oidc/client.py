@@ -71,6 +71,16 @@ class Client:
             settings.client_id, settings.id_token_algorithms, self.preset.issuer_fits, self._skew
         )
 
+    @property
+    def keys(self) -> KeyStore:
+        """The provider's keys."""
+        return self._keys
+
+    @property
+    def skew(self) -> float:
+        """Seconds by which its clock may differ."""
+        return self._skew
+
     def metadata(self) -> Metadata:
         """The provider's metadata; see :meth:`Discovery.metadata` for what it raises."""
         return self._discovery.metadata()

@@ -14,7 +14,16 @@ from ..errors import TokenRefused
 from .keys import KeyStore, VerificationKey
 from .strict import StrictError, json_object, optional_text, text
 
-__all__ = ["MOST_BYTES", "Header", "Signed", "parse_jws", "verify_jws", "verify_with"]
+__all__ = [
+    "MOST_BYTES",
+    "Header",
+    "Signed",
+    "parse_jws",
+    "peek",
+    "verify_jws",
+    "verify_signature",
+    "verify_with",
+]
 
 #: The longest token of any kind.
 MOST_BYTES = 262_144
@@ -99,24 +108,15 @@ def parse_jws(
 
 
 def verify_jws(
-    raw: str,
-    keys: KeyStore,
-    algorithms: tuple[str, ...],
-    types: tuple[str | None, ...],
-    *,
-    most: int = MOST_BYTES,
+    raw: str, keys: KeyStore, algorithms: tuple[str, ...], types: tuple[str | None, ...]
 ) -> tuple[dict[str, Any], str, VerificationKey]:
     """The claims of a signed JWT, its algorithm and the key that verified it.
 
-    Keys come from the provider's key set alone: ``jwk``, ``jku``, ``x5u`` and ``x5c`` in the header
-    are never looked at (RFC 8725, section 3.10).
-
     :param types: the values that ``typ`` may have, in lower case; None where it may be absent.
-    :param most: bytes that it may have.
     :raises TokenRefused: when the signature or the form is not right.
     """
-    token = parse_jws(raw, algorithms, types, most=most)
-    key = _verifying_key(token, keys)
+    token = parse_jws(raw, algorithms, types)
+    key = verify_signature(token, keys)
     return token.claims(), token.header.alg, key
 
 
@@ -130,22 +130,39 @@ def verify_with(token: Signed, key: VerificationKey) -> bool:
         return False
 
 
-def _verifying_key(token: Signed, keys: KeyStore) -> VerificationKey:
+def verify_signature(token: Signed, keys: KeyStore) -> VerificationKey:
+    """The provider's key that made the signature.
+
+    Keys come from the provider's key set alone: ``jwk``, ``jku``, ``x5u`` and ``x5c`` in the header
+    are never looked at (RFC 8725, section 3.10).
+
+    :raises TokenRefused: when none did.
+    """
     alg, kid = token.header.alg, token.header.kid
-
-    def attempt(candidates: tuple[VerificationKey, ...]) -> VerificationKey | None:
-        return next((key for key in candidates if verify_with(token, key)), None)
-
     seen = keys.current()
     candidates = keys.candidates(kid, alg)
-    if found := attempt(candidates):
-        return found
+    for key in candidates:
+        if verify_with(token, key):
+            return key
     # A provider may put a new key under an old name: look once more before refusing.
-    if candidates and keys.renewed(seen) and (found := attempt(keys.candidates(kid, alg))):
-        return found
+    if candidates and keys.renewed(seen):
+        for key in keys.candidates(kid, alg):
+            if verify_with(token, key):
+                return key
     if not candidates:
         raise TokenRefused(f"the provider has no {alg} key named {kid!r}")
     raise TokenRefused("the token's signature is wrong")
+
+
+def peek(raw: str) -> dict[str, Any]:
+    """What an unverified JWT says: good for choosing who is to verify it, and for nothing else.
+
+    :raises TokenRefused: when it is none.
+    """
+    try:
+        return json_object(_decode(raw.encode("utf-8", "replace").split(b".")[1]))
+    except (StrictError, IndexError):
+        raise TokenRefused("the token is no JWT") from None
 
 
 def _decode(segment: bytes) -> bytes:

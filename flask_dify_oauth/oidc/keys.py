@@ -136,9 +136,10 @@ class KeyStore:
         if found := known.get((kid, alg)):
             return found
         found = _select(keys, kid, alg)
-        if found:  # names that strangers invent are not remembered
+        if any(kid in (None, key.kid) for key in found):
+            # Names that strangers invent are not remembered.
             known[kid, alg] = found
-        elif renewed := self.renewed(keys):
+        if not found and (renewed := self.renewed(keys)):
             found = _select(renewed, kid, alg)
         return found
 

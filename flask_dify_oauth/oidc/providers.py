@@ -13,6 +13,7 @@ from .discovery import Metadata
 
 __all__ = ["PRESETS", "Preset", "preset_for"]
 
+_ENTRA_V1 = re.compile(r"https://sts\.(?:windows\.net|chinacloudapi\.cn)/([0-9a-f-]{36})/")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -47,6 +48,16 @@ class Preset:
     def identity_issuer(self, claims: Mapping[str, Any]) -> str:
         """The issuer as identities name it: one person is one pair of issuer and subject."""
         return str(claims["iss"])
+
+    def access_issuer(self, issuer: str, claims: Mapping[str, Any]) -> str | None:
+        """The issuer of an access token as identities name it; None for another's token."""
+        if not self.issuer_fits(issuer, claims):
+            return None
+        return self.identity_issuer({"iss": issuer})
+
+    def is_machine(self, claims: Mapping[str, Any], client_id: str) -> bool:
+        """Whether an access token is about the client that got it, though ``sub`` is another."""
+        return False
 
     def authorization_params(self) -> dict[str, str]:
         """Parameters that this provider wants beside the usual ones."""
@@ -89,9 +100,14 @@ class Keycloak(Preset):
     in_access_token = ("realm_access", "resource_access")
 
     def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
-        client = self.settings.client_id
-        paths = (("realm_access", "roles"), ("resource_access", client, "roles"), ("roles",))
-        return _gather(claims, paths)
+        # An API may be a client of its own, whose name is then the audience of its tokens.
+        ours = (self.settings.client_id, *(self.settings.api_audience or ()))
+        paths = [("resource_access", client, "roles") for client in ours]
+        return _gather(claims, (("realm_access", "roles"), *paths, ("roles",)))
+
+    def is_machine(self, claims: Mapping[str, Any], client_id: str) -> bool:
+        # The client's own account, which Keycloak names so.
+        return claims.get("preferred_username") == f"service-account-{client_id}".lower()
 
 
 class Auth0(Preset):
@@ -99,6 +115,11 @@ class Auth0(Preset):
 
     label = "Auth0"
     hosts = ("auth0.com",)
+
+    def is_machine(self, claims: Mapping[str, Any], client_id: str) -> bool:
+        return (
+            claims.get("gty") == "client-credentials" or claims.get("sub") == f"{client_id}@clients"
+        )
 
     def groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         return _gather(claims, (("groups",), *_namespaced(claims, "groups")))
@@ -170,6 +191,18 @@ class Entra(Preset):
         if not isinstance(tenant, str) or not _GUID.fullmatch(tenant):
             return False
         return issuer == template.replace("{tenantid}", tenant)
+
+    def access_issuer(self, issuer: str, claims: Mapping[str, Any]) -> str | None:
+        # An API that did not ask for version 2 gets tokens of version 1, which name this issuer.
+        old = _ENTRA_V1.fullmatch(issuer)
+        if old is not None:
+            host = urlsplit(self.settings.issuer).hostname
+            issuer = f"https://{host}/{old[1]}/v2.0"
+        return super().access_issuer(issuer, claims)
+
+    def is_machine(self, claims: Mapping[str, Any], client_id: str) -> bool:
+        # Tokens of people always have scopes; idtyp is there only where it was asked for.
+        return claims.get("idtyp") == "app" or "scp" not in claims
 
     def check_claims(self, claims: Mapping[str, Any]) -> None:
         allowed, tenant = self.settings.tenants, claims.get("tid")

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["StrictError", "json_object", "number", "optional_text", "text", "texts"]
+__all__ = ["LAST_TIME", "StrictError", "json_object", "number", "optional_text", "text", "texts"]
 
 #: The latest time that is believed, in epoch seconds (the year 9999).
-_LAST_TIME = 253_402_300_799
+LAST_TIME = 253_402_300_799
 
 
 class StrictError(ValueError):
@@ -113,6 +113,6 @@ def number(members: dict[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise StrictError(f"{name} is no number")
-    if not 0 <= value <= _LAST_TIME or not math.isfinite(value):
+    if not 0 <= value <= LAST_TIME or not math.isfinite(value):
         raise StrictError(f"{name} is out of range")
     return float(value)

@@ -7,14 +7,17 @@ from flask import Response
 __all__ = ["keep_out_of_caches"]
 
 
-def keep_out_of_caches(response: Response) -> None:
-    """What depends on the session belongs to one browser and into no cache."""
+def keep_out_of_caches(response: Response, by: str = "Cookie") -> None:
+    """What depends on the session, or on a token, belongs to one client and into no cache.
+
+    :param by: the header of the request that says who it is.
+    """
     headers = response.headers
     present = {name.lower() for name, _ in headers}
     if "vary" in present:
-        response.vary.add("Cookie")
+        response.vary.add(by)
     else:
-        headers.add("Vary", "Cookie")
+        headers.add("Vary", by)
     if "cache-control" in present:
         response.cache_control.no_store = True
         response.cache_control.public = False

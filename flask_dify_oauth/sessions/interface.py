@@ -115,6 +115,11 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         return data
 
     def save_session(self, app: Flask, session: Session, response: Response) -> None:
+        if session.bearer is not None:
+            keep_out_of_caches(response, "Authorization")
+            if session.was_read:
+                keep_out_of_caches(response)
+            return
         if not session.accessed and not session.loaded:
             if response.is_streamed and not response.direct_passthrough:
                 keep_out_of_caches(response)  # what is still to come may touch the session

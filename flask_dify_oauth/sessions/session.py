@@ -31,6 +31,10 @@ class Session(SessionMixin):
         #: the cookie's value; None for a session that is not in the store
         self.cookie: str | None = None
         self.stored: Stored | None = None
+        #: who came with an access token; the cookie then counts for nothing
+        self.bearer: Any = None
+        #: the session was read before a token was looked at
+        self.was_read = False
         #: a value and what was decoded from it, for whoever reads the same value again
         self.seen: tuple[Any, Any] | None = None
         self.modified = False
@@ -77,6 +81,16 @@ class Session(SessionMixin):
         """Be another session from now on."""
         self._data, self.cookie, self.stored = data, cookie, stored
         self.modified, self.accessed, self.send_cookie = False, True, True
+
+    def set_aside(self, bearer: object) -> None:
+        """Let an access token speak for this request alone.
+
+        The session is an empty one from now on, and what is put into it goes with the request.
+        """
+        self.was_read = self.was_read or (self.bearer is None and self.loaded)
+        self.bearer = bearer
+        self._data, self.cookie, self.stored = {}, None, None
+        self.modified, self.send_cookie, self.seen = False, False, None
 
     def __getitem__(self, key: str) -> Any:
         return self.data()[key]

@@ -89,6 +89,7 @@ class Apps:
 def forget(app: Flask) -> None:
     """Make an application know no provider and nobody."""
     app.extensions["dify_oauth"].clients._made.clear()
+    app.extensions["dify_oauth"].api._made = None
     path = Path(app.instance_path) / "sessions.db"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA synchronous = OFF")

@@ -1,0 +1,117 @@
+"""Guards for APIs: an access token speaks for one request, and nothing of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from flask import Response, request
+from msgspec import Struct
+
+from ..sessions.session import current_session
+from .authorization import challenge, read_authorization, uses_token
+from .identity import NOBODY, Identity
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .guards import Gatekeeper
+    from .needs import Need, Needs
+
+__all__ = ["Door", "admit", "bearer_required", "comes_with_token", "door_of", "offer_token"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Stranger(Struct, frozen=True):
+    """Stands for the sender until a token says who it is."""
+
+    identity: Identity = NOBODY
+
+
+_STRANGER = _Stranger()
+
+
+class Door(Struct, frozen=True):
+    """How somebody may come in who does not come with a session alone."""
+
+    #: whether a session opens it where no access token was sent
+    session: bool
+    #: the provider whose tokens count; None for every one that has an audience
+    provider: str | None = None
+
+
+def door_of(accept: Iterable[str]) -> Door | None:
+    """The door that these ways open; None for the session alone.
+
+    :raises ValueError: for no way, or for one that there is not.
+    """
+    ways = [accept] if isinstance(accept, str) else list(accept)
+    if not ways or not set(ways) <= {"session", "bearer"}:
+        raise ValueError(f"accept is {accept!r}; write 'session', 'bearer' or both in a list")
+    return Door("session" in ways) if "bearer" in ways else None
+
+
+def comes_with_token() -> bool:
+    """Whether an access token, and no session, decides who asks."""
+    session = current_session()
+    return session is not None and session.bearer is not None
+
+
+def admit(keeper: Gatekeeper, door: Door) -> None:
+    """Let the sender of an access token be the person of this request.
+
+    The session is not opened then, whatever cookie was sent, and a token that is refused is not
+    made good by a session.
+
+    :raises BearerRefused: an access token is needed, or the one that was sent does not count.
+    :raises ProviderUnavailable, ProviderUnusable: it cannot be said now.
+    """
+    header = request.headers.get("Authorization")
+    if door.session and not uses_token(header):
+        return
+    session = keeper.sessions.current()
+    session.set_aside(_STRANGER)
+    sent = read_authorization(header, in_query="access_token" in request.args)
+    session.set_aside(keeper.api.bearer(request, sent, door.provider))
+
+
+def offer_token(answer: Response) -> None:
+    """Say in an answer to nobody that an access token would do."""
+    answer.headers.add("WWW-Authenticate", challenge("Bearer", "no_token", {}))
+
+
+@overload
+def bearer_required(view: F) -> F: ...
+@overload
+def bearer_required(
+    *, machines: bool = False, provider: str | None = None, **needs: Unpack[Needs]
+) -> Callable[[F], F]: ...
+def bearer_required(
+    view: F | None = None,
+    *,
+    machines: bool = False,
+    provider: str | None = None,
+    **needs: Unpack[Needs],
+) -> F | Callable[[F], F]:
+    """Let only requests into a view that carry an access token for this API; cookies do not count.
+
+    ``current_user`` is then the person whom the token is about. Other answers are 401, 403 and 400
+    as problem details with ``WWW-Authenticate`` (RFC 6750, section 3).
+
+    :param machines: whether programs may come in that speak for themselves, with no person behind
+        them (client credentials; RFC 6749, section 4.4).
+    :param provider: the name of the only provider whose tokens count.
+    :param needs: what the sender must have: ``scopes`` (every one), ``roles`` (one of them), …;
+        see :class:`Needs`.
+    :raises ValueError: at import, for needs that cannot be.
+    """
+    from .guards import guarded
+
+    needed: tuple[Need, ...] = ()
+    if needs:
+        from .needs import needs_of
+
+        needed = needs_of(**needs)
+    decorate = guarded(needed, Door(False, provider), people=not machines)
+    return decorate if view is None else decorate(view)
