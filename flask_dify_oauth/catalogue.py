@@ -114,6 +114,11 @@ SETTINGS: tuple[Setting, ...] = (
             provider=True),
     Setting("API_ALGORITHMS", judging.judge_algorithms, ("RS256",),
             "The signature algorithms accepted in access tokens.", provider=True),
+    Setting("API_INTROSPECTION", judging.judge_flag, False,
+            "Whether the provider is asked about access tokens that are no JWTs.", provider=True),
+    Setting("API_INTROSPECTION_MAX_AGE", partial(_seconds, least=0, most=3600), 30.0,
+            "Seconds for which what it says is remembered, so that a revoked token is out after so"
+            " long."),
     Setting("URL_PREFIX", judging.judge_prefix, "",
             "A path in front of `/login`, `/callback`, `/logout`, `/logged-out`, `/sessions` and"
             " `/me`."),

@@ -53,6 +53,7 @@ class ProviderSettings(Struct, frozen=True):
     api_audience: tuple[str, ...] | None = None
     api_clients: tuple[str, ...] | None = None
     api_algorithms: tuple[str, ...] = ("RS256",)
+    api_introspection: bool = False
 
     def __repr__(self) -> str:  # without the secret
         return f"<{type(self).__name__} {self.name!r}: {self.client_id!r} at {self.issuer!r}>"
@@ -78,6 +79,7 @@ class Settings(Struct, frozen=True):
     discovery_lifetime: float
     audit_file: str | None
     audit_required: bool
+    api_introspection_max_age: float
     secret_keys: tuple[bytes, ...]
 
     def __repr__(self) -> str:  # without the secrets
@@ -248,6 +250,11 @@ def _judge_provider(provider: ProviderSettings, several: bool, reader: _Reader) 
     if method not in (None, "none") and not provider.client_secret:
         reader.problems.append(
             f"{shown('token_endpoint_auth_method')} needs {shown('client_secret')}; set it."
+        )
+    if provider.api_introspection and not (provider.client_secret and provider.api_audience):
+        reader.problems.append(
+            f"{shown('api_introspection')} needs {shown('client_secret')} and"
+            f" {shown('api_audience')}; set both."
         )
     max_age = provider.authorization_params.get("max_age")
     if max_age is not None and not re.fullmatch(r"\d{1,9}", max_age):

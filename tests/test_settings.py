@@ -76,6 +76,8 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "API_AUDIENCE": ("a b", ("a", "b"), ""),
     "API_CLIENTS": (["a"], ("a",), []),
     "API_ALGORITHMS": ("ES256", ("ES256",), "HS256"),
+    "API_INTROSPECTION": ("no", False, "some"),
+    "API_INTROSPECTION_MAX_AGE": (0, 0.0, 3601),
     "URL_PREFIX": ("/auth", "/auth", "auth"),
     "APP_NAME": ("Portal", "Portal", ["Portal"]),
     "IDLE_LIFETIME": ("120", 120.0, 59),

@@ -18,9 +18,11 @@ from ..oidc.access_token import (
     MOST_BYTES,
     AccessToken,
     ExpectedAccess,
+    judge_answer,
     verify_access_token,
 )
 from ..oidc.bounded import Bounded
+from ..oidc.introspection import Introspector
 from ..oidc.jws import peek
 from .identity import Identity
 from .profile import identity_from
@@ -54,9 +56,12 @@ class Bearer(msgspec.Struct, frozen=True):
 class _Issuer:
     """A provider whose access tokens count."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, max_age: float) -> None:
         settings, preset = client.settings, client.preset
         self.keys = client.keys
+        self._introspector = Introspector(
+            client.introspect, issuer=settings.issuer, max_age=max_age, clock=time.monotonic
+        )
         self.name, self.preset = settings.name, preset
         self.expected = ExpectedAccess(
             audiences=frozenset(settings.api_audience or ()),
@@ -75,11 +80,21 @@ class _Issuer:
         :raises ProviderUnavailable, ProviderUnusable: the provider's keys cannot be had.
         """
         keys = self.keys.current()
-        token = verify_access_token(raw, self.keys, self.expected, now)
-        return Bearer(self.identify(token), token.begins, token.ends, token.jkt, self, keys)
+        return self._bearer(verify_access_token(raw, self.keys, self.expected, now), keys)
 
-    def identify(self, token: AccessToken) -> Identity:
-        """The person, or the machine, that a token is about.
+    def ask(self, token: str, now: float) -> Bearer:
+        """Who brings a token that only the provider can read.
+
+        :raises TokenRefused: it is not good, or no access token for us.
+        :raises ProviderUnavailable, ProviderUnusable: the provider does not say.
+        """
+        claims = self._introspector.claims(token)
+        if claims is None:
+            raise TokenRefused("the provider says that the token is not good")
+        return self._bearer(judge_answer(claims, self.expected, now), None)
+
+    def _bearer(self, token: AccessToken, keys: object) -> Bearer:
+        """The person, or the program, that a token is about.
 
         :raises TokenRefused: somebody who may not come in.
         """
@@ -91,13 +106,14 @@ class _Issuer:
             )
         except (SignInRefused, ProviderUnusable) as error:
             raise TokenRefused(f"access token: {error.detail}") from None
-        return msgspec.structs.replace(
+        identity = msgspec.structs.replace(
             identity,
             signed_in_at=None,
             scopes=token.scopes,
             client_id=token.client_id,
             is_machine=token.machine,
         )
+        return Bearer(identity, token.begins, token.ends, token.jkt, self, keys)
 
 
 class ApiTokens:
@@ -107,8 +123,12 @@ class ApiTokens:
     """
 
     def __init__(self, settings: Settings, client_of: Callable[[str], Client]) -> None:
-        self._names = [name for name, known in settings.providers.items() if known.api_audience]
+        known = {n: p for n, p in settings.providers.items() if p.api_audience}
+        self._names = list(known)
+        #: the providers that are asked about tokens which are no JWTs
+        self._asked = [name for name, provider in known.items() if provider.api_introspection]
         self._client_of = client_of
+        self._max_age = settings.api_introspection_max_age
         self._skew = settings.clock_skew
         self._made: dict[str, _Issuer] = {}
         self._kept: Bounded[Bearer] = Bounded(_MOST_KEPT)
@@ -123,39 +143,38 @@ class ApiTokens:
         """
         token = sent.token
         key = hashlib.sha256(token.encode()).digest()
-        kept = self._kept.get(key)
+        found = self._kept.get(key)
         now = time.time()
         if (
-            kept is None
-            or now >= kept.ends + self._skew
-            or now + self._skew < kept.begins
-            or kept.keys is not kept.issuer.keys.current()
+            found is None
+            or now >= found.ends + self._skew
+            or now + self._skew < found.begins
+            or found.keys is not found.issuer.keys.current()
         ):
-            kept = self._judge(token, key, now)
-        if provider is not None and kept.issuer.name != provider:
+            try:
+                found = self._judge(token, key, now, provider)
+            except TokenRefused as error:
+                raise BearerRefused(error.detail) from None
+        if provider is not None and found.issuer.name != provider:
             raise BearerRefused(f"the token is of another provider than {provider!r}")
-        if kept.jkt is not None or sent.scheme != "bearer":
+        if found.jkt is not None or sent.scheme != "bearer":
             raise BearerRefused("the token is bound to a key that was not proven")
-        return kept
+        return found
 
-    def _judge(self, token: str, key: bytes, now: float) -> Bearer:
+    def _judge(self, token: str, key: bytes, now: float, provider: str | None) -> Bearer:
         self._kept.drop(key)
-        if len(token) > MOST_BYTES or not _JWT.fullmatch(token):
-            raise BearerRefused("the token is no JWT of a bearable size")
-        try:
-            found = self._issuer_of(token).verify(token, now)
-        except TokenRefused as error:
-            raise BearerRefused(error.detail) from None
+        if not self._names:
+            raise TokenRefused("no access token is accepted; see DIFY_OAUTH_API_AUDIENCE")
+        if len(token) > MOST_BYTES:
+            raise TokenRefused(f"the token has more than {MOST_BYTES} characters")
+        if not _JWT.fullmatch(token):
+            return self._issuer(self._only_asked(provider)).ask(token, now)
+        found = self._issuer_of(token).verify(token, now)
         self._kept.put(key, found)
         return found
 
     def _issuer_of(self, token: str) -> _Issuer:
-        """The provider that a token says it is from; what it says is verified by it.
-
-        :raises TokenRefused: none of ours.
-        """
-        if not self._names:
-            raise TokenRefused("no access token is accepted; see DIFY_OAUTH_API_AUDIENCE")
+        """The provider that a JWT says it is from; what it says is verified by it."""
         if len(self._names) == 1:
             return self._issuer(self._names[0])
         claims = peek(token)
@@ -167,6 +186,15 @@ class ApiTokens:
                     return found
         raise TokenRefused(f"iss is {issuer!r}, which is no provider with an audience")
 
+    def _only_asked(self, provider: str | None) -> str:
+        """The one provider that can be asked about a token which does not say whose it is."""
+        asked = self._asked if provider is None else [n for n in self._asked if n == provider]
+        if not asked:
+            raise TokenRefused("the token is no JWT; see DIFY_OAUTH_API_INTROSPECTION")
+        if len(asked) > 1:
+            raise TokenRefused("the token is no JWT, and the view does not name its provider")
+        return asked[0]
+
     def _issuer(self, name: str) -> _Issuer:
         made = self._made.get(name)
-        return made or self._made.setdefault(name, _Issuer(self._client_of(name)))
+        return made or self._made.setdefault(name, _Issuer(self._client_of(name), self._max_age))

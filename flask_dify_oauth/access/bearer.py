@@ -15,7 +15,7 @@ from .identity import NOBODY, Identity
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .guards import Gatekeeper
+    from .gatekeeper import Gatekeeper
     from .needs import Need, Needs
 
 __all__ = ["Door", "admit", "bearer_required", "comes_with_token", "door_of", "offer_token"]

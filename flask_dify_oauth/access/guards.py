@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from flask import Blueprint, Flask, Request, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.scaffold import Scaffold
 from flask.views import View
 
@@ -14,34 +14,11 @@ from ..errors import BearerRefused
 from .identity import current_identity
 
 if TYPE_CHECKING:
-    from typing import Protocol, Unpack
+    from typing import Unpack
 
-    from ..sessions.interface import SessionInterface
-    from .api_tokens import Bearer
-    from .authorization import Sent
     from .bearer import Door
+    from .gatekeeper import Gatekeeper
     from .needs import Need, Needs, Predicate
-
-    class Api(Protocol):
-        """What a guard asks about access tokens."""
-
-        def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
-            """Who brings this token."""
-
-    class Gatekeeper(Protocol):
-        """What a guard asks of the extension."""
-
-        sessions: SessionInterface
-        api: Api
-        #: asked about each person who is signed in: None lets them in, else it is the answer
-        recheck: Callable[[], Response | None] | None
-
-        def challenge(self) -> Response:
-            """The answer to a request of somebody unknown: the way to sign in, or 401."""
-
-        def owns_endpoint(self, endpoint: str | None) -> bool:
-            """Whether a route belongs to the sign-in itself."""
-
 
 __all__ = [
     "acr_required",

@@ -15,9 +15,9 @@ from ..errors import TokenRefused
 from .claims import check_key
 from .jws import parse_jws, verify_signature
 from .keys import KeyStore
-from .strict import LAST_TIME, StrictError
+from .strict import LAST_TIME, StrictError, text
 
-__all__ = ["MOST_BYTES", "AccessToken", "ExpectedAccess", "judge_claims", "verify_access_token"]
+__all__ = ["MOST_BYTES", "AccessToken", "ExpectedAccess", "judge_answer", "verify_access_token"]
 
 #: The longest access token; servers take no longer headers.
 MOST_BYTES = 16_384
@@ -142,15 +142,23 @@ def verify_access_token(
     return found
 
 
-def judge_claims(claims: dict[str, Any], expected: ExpectedAccess, now: float) -> AccessToken:
+def judge_answer(claims: dict[str, Any], expected: ExpectedAccess, now: float) -> AccessToken:
     """What the provider's own answer about a token says (RFC 7662, section 2.2).
 
     It need not repeat the provider's name, nor the time of issue, nor name a subject that is no
-    person. All else holds as for a token that is read.
+    person. It must call the token one for APIs, since it answers about others too. All else holds
+    as for a token that is read.
 
-    :raises StrictError: when any rule is broken.
+    :raises TokenRefused: when any rule is broken.
     """
-    return _judge(_read(claims), claims, expected, now, told=True)
+    try:
+        kind = text(claims, "token_type").lower()
+        found = _judge(_read(claims), claims, expected, now, told=True)
+        if kind not in ("bearer", "dpop") or (kind == "dpop" and found.jkt is None):
+            raise StrictError(f"token_type is {kind!r}")
+    except StrictError as error:
+        raise TokenRefused(f"access token: {error}") from None
+    return found
 
 
 def _read(claims: dict[str, Any]) -> _Said:

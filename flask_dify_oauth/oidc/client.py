@@ -15,6 +15,7 @@ from ..settings import ProviderSettings, Settings
 from .discovery import Discovery, Metadata
 from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
+from .introspection import introspect
 from .keys import KeyStore
 from .providers import Preset, preset_for
 from .strict import StrictError, json_object, text
@@ -269,6 +270,19 @@ class Client:
             kind=kind,
         )
         return True
+
+    def introspect(self, token: str) -> dict[str, Any]:
+        """What the provider says of a token (RFC 7662, section 2); see :func:`introspect`."""
+        metadata = self.metadata()
+        if metadata.introspection_endpoint is None:
+            raise ProviderUnusable("the provider has no introspection endpoint")
+        return introspect(
+            self._transport.session(),
+            self.settings,
+            metadata.introspection_endpoint,
+            auth_method=self._auth_method(metadata),
+            token=token,
+        )
 
 
 def _with_query(address: str, params: Mapping[str, str]) -> str:

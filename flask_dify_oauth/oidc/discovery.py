@@ -32,6 +32,7 @@ class Metadata:
     userinfo_endpoint: str | None
     end_session_endpoint: str | None
     revocation_endpoint: str | None
+    introspection_endpoint: str | None
     token_endpoint_auth_methods: tuple[str, ...]
     #: RFC 9207, section 3: the provider names itself in every authorization response.
     iss_parameter_supported: bool
@@ -73,6 +74,7 @@ def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
         userinfo_endpoint=optional("userinfo_endpoint"),
         end_session_endpoint=optional("end_session_endpoint"),
         revocation_endpoint=optional("revocation_endpoint"),
+        introspection_endpoint=optional("introspection_endpoint"),
         token_endpoint_auth_methods=methods,
         iss_parameter_supported=flag,
     )

@@ -24,7 +24,7 @@ from ..errors import (
 from ..settings import ProviderSettings
 from .strict import StrictError, json_object, number, optional_text, text
 
-__all__ = ["Renewal", "TokenSet", "error_code", "redeem", "renew", "revoke"]
+__all__ = ["Renewal", "TokenSet", "error_code", "proven_client", "redeem", "renew", "revoke"]
 
 _MOST_TOKEN = 262_144
 #: Characters that words of the protocol may have in common with what was sent.
@@ -136,7 +136,7 @@ def _ask(
     **parameters: str,
 ) -> dict[str, Any]:
     """The members of the token endpoint's answer, of whatever types."""
-    client = _client(session, settings, auth_method)
+    client = proven_client(session, settings, auth_method)
     secrets = [*parameters.values(), settings.client_secret or ""]
     client.register_compliance_hook(
         "access_token_response", lambda response: _checked(response, secrets)
@@ -166,7 +166,7 @@ def revoke(
     :raises ProviderRefused: the provider says no.
     :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
     """
-    client = _client(session, settings, auth_method)
+    client = proven_client(session, settings, auth_method)
     try:
         response = client.revoke_token(
             endpoint, token=token, token_type_hint=kind, allow_redirects=False
@@ -188,8 +188,8 @@ def revoke(
     raise ProviderRefused(f"revocation endpoint: {code}", provider_error=code)
 
 
-def _client(session: requests.Session, settings: ProviderSettings, auth_method: str) -> Any:
-    """Authlib's client, which proves itself alike at both endpoints."""
+def proven_client(session: requests.Session, settings: ProviderSettings, auth_method: str) -> Any:
+    """Authlib's client, which proves itself alike at every endpoint."""
     client = _Grants(
         session,
         settings.client_id,

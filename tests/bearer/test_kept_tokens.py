@@ -46,6 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     class Shifted:
         by = 0.0
+        monotonic = time.monotonic
 
         @classmethod
         def time(cls) -> float:

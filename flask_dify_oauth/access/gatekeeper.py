@@ -1,0 +1,39 @@
+"""What guards ask of the extension.
+
+For annotations alone: modules import it under ``TYPE_CHECKING``, so that no process pays for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from flask import Request, Response
+
+from ..sessions.interface import SessionInterface
+from .api_tokens import Bearer
+from .authorization import Sent
+
+__all__ = ["Api", "Gatekeeper"]
+
+
+class Api(Protocol):
+    """Judges access tokens."""
+
+    def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
+        """Who brings this token."""
+
+
+class Gatekeeper(Protocol):
+    """What one application registered."""
+
+    sessions: SessionInterface
+    api: Api
+    #: asked about each person who is signed in: None lets them in, else it is the answer
+    recheck: Callable[[], Response | None] | None
+
+    def challenge(self) -> Response:
+        """The answer to a request of somebody unknown: the way to sign in, or 401."""
+
+    def owns_endpoint(self, endpoint: str | None) -> bool:
+        """Whether a route belongs to the sign-in itself."""

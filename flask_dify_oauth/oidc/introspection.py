@@ -1,0 +1,148 @@
+"""Tokens that only their provider can read: it is asked what they say (RFC 7662)."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import requests
+
+from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
+from ..settings import ProviderSettings
+from .bounded import Bounded
+from .grants import proven_client
+from .strict import StrictError, json_object
+
+__all__ = ["Introspector", "introspect"]
+
+#: Answers that are remembered in each process, and as many tokens that were found dead.
+_MOST_KEPT = 4096
+#: The largest answer that is remembered, in bytes.
+_MOST_BYTES = 16_384
+#: Seconds for which a dead token is not asked about again.
+_DEAD = 5.0
+#: Seconds for which a provider that did not answer is not asked again.
+_PAUSE = 2.0
+_LOCKS = 64
+#: what the token probably is (section 2.1)
+_HINT = "access_token"
+
+
+class _Answer(NamedTuple):
+    claims: dict[str, Any]
+    #: when the provider must be asked again
+    until: float
+
+
+class Introspector:
+    """Asks one provider about tokens, and remembers what it said for a while.
+
+    What it said is kept as it was said: whether that is enough for a request is judged each time.
+
+    :param ask: asks the provider.
+    :param issuer: part of the name under which an answer is kept.
+    :param max_age: seconds after which the provider is asked again; 0 for each time.
+    :param clock: seconds that only grow (``time.monotonic``).
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str], dict[str, Any]],
+        *,
+        issuer: str,
+        max_age: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._ask = ask
+        self._issuer = issuer.encode()
+        self._max_age = max_age
+        self._clock = clock
+        self._living: Bounded[_Answer] = Bounded(_MOST_KEPT)
+        self._dead: Bounded[float] = Bounded(_MOST_KEPT)
+        #: whoever comes with the same token waits for the one answer
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        self._failed: tuple[ProviderUnavailable, float] | None = None
+
+    def claims(self, token: str) -> dict[str, Any] | None:
+        """What the provider says of a token; None: it is not good, or not any more.
+
+        :raises ProviderUnavailable, ProviderUnusable: it cannot be said now.
+        """
+        key = hashlib.sha256(self._issuer + b"\0" + token.encode()).digest()
+        known = self._known(key)
+        if known is not None:
+            return known.claims or None
+        with self._locks[key[0] % _LOCKS]:
+            known = self._known(key)
+            if known is None:
+                known = self._answer(token, key)
+        return known.claims or None
+
+    def _known(self, key: bytes) -> _Answer | None:
+        now = self._clock()
+        living = self._living.get(key)
+        if living is not None and now < living.until:
+            return living
+        dead = self._dead.get(key)
+        return _Answer({}, dead) if dead is not None and now < dead else None
+
+    def _answer(self, token: str, key: bytes) -> _Answer:
+        now = self._clock()
+        if self._failed is not None and now < self._failed[1]:
+            raise ProviderUnavailable(f"{self._failed[0].detail} (asked a moment ago)")
+        try:
+            claims = self._ask(token)
+        except ProviderUnavailable as error:
+            self._failed = error, self._clock() + _PAUSE
+            raise
+        self._failed = None
+        self._living.drop(key)
+        # Section 2.2: the one member that must be there, and nothing but true means true.
+        if claims.get("active") is not True:
+            if self._max_age:
+                self._dead.put(key, now + min(_DEAD, self._max_age))
+            return _Answer({}, now)
+        answer = _Answer(claims, now + self._max_age)
+        if self._max_age and len(msgspec.json.encode(claims)) <= _MOST_BYTES:
+            self._living.put(key, answer)
+        return answer
+
+
+def introspect(
+    session: requests.Session,
+    settings: ProviderSettings,
+    endpoint: str,
+    *,
+    auth_method: str,
+    token: str,
+) -> dict[str, Any]:
+    """The provider's answer about a token, of whatever members. One request, never repeated.
+
+    :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used; whether the
+        token is good is not known then.
+    """
+    client = proven_client(session, settings, auth_method)
+    try:
+        response = client.introspect_token(
+            endpoint,
+            token=token,
+            token_type_hint=_HINT,
+            headers={"Accept": "application/json"},
+            allow_redirects=False,
+        )
+    except DifyOAuthError:
+        raise
+    except (requests.RequestException, ValueError, TypeError, KeyError) as error:
+        raise ProviderUnusable(f"introspection endpoint: {type(error).__name__}") from None
+    if response.status_code in (429, 503):
+        raise ProviderUnavailable(f"introspection endpoint answered {response.status_code}")
+    if response.status_code != 200:
+        # 401 and 403: not the token is refused, but our asking about it (section 2.3).
+        raise ProviderUnusable(f"introspection endpoint answered {response.status_code}")
+    try:
+        return json_object(response.content)
+    except StrictError as error:
+        raise ProviderUnusable(f"introspection endpoint: {error}") from None
