@@ -92,21 +92,20 @@ def kept_out(error: DifyOAuthError, provider: str | None) -> None:
 def signed_out(
     identity: Identity,
     reason: Reason,
-    key: bytes | None = None,
-    *,
+    *keys: bytes,
     count: int | None = None,
     actor: str | None = None,
 ) -> None:
-    """A session has ended, or several of one person at once.
+    """Sessions of one person have ended: a record for each, one signal for all.
 
     :param identity: issuer and subject alone where no more is known.
-    :param key: the session's in the store, if it was one.
-    :param count: how many they were, if they were several.
+    :param keys: the sessions' in the store.
+    :param count: how many they were, where no keys are known; they are one record then.
     :param actor: who did it, if not the person.
     """
-    session = None if key is None else session_id(key)
-    named = {"session": session, "count": count, "actor": actor}
-    record("sign_out", reason=reason, **named, **_whose(identity))
+    named = {"actor": actor, "count": count, **_whose(identity)}
+    for session in map(session_id, keys) if count is None else [None]:
+        record("sign_out", reason=reason, session=session, **named)
     tell(user_signed_out, identity=identity, reason=reason)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Request
 
-from ..sessions.store import Listed, Owner
+from ..sessions.store import Listed, Owner, Person
 from ..signals import Reason
 from . import events
 from .devices import Device, device_of
@@ -91,32 +90,43 @@ def entries(
 
 def end_entry(
     store: SessionStore, entry: Entry, reason: Reason, *, actor: str | None = None
-) -> None:
-    """End one session.
+) -> bool:
+    """End one session; False when it had ended already.
 
     :param actor: who does it, if not the person.
     """
-    store.delete(entry.key)
-    events.signed_out(_person(*entry.owner[:2]), reason, entry.key, actor=actor)
+    ended = store.delete(entry.key)
+    if ended:
+        events.signed_out(_person(*entry.owner[:2]), reason, entry.key, actor=actor)
+    return ended
 
 
 def end_everywhere(
     store: SessionStore,
     issuer: str,
-    subject: str,
+    subject: str | None,
     reason: Reason,
     *,
+    sid: str | None = None,
     keep: bytes | None = None,
     actor: str | None = None,
 ) -> int:
-    """End all sessions of a person, but the one of the key ``keep``; how many they were.
+    """End all sessions of a person, or of a session at the provider; how many they were.
 
+    Each leaves a record, and each person is told of once.
+
+    :param sid: the provider's name for its session.
+    :param keep: the key of a session that stays.
     :param actor: who does it, if not the person.
     """
-    count = store.delete_found(issuer, subject, keep=keep)
-    if count:
-        events.signed_out(_person(issuer, subject), reason, count=count, actor=actor)
-    return count
+    ended = store.delete_found(issuer, subject, sid, keep=keep)
+    keys: dict[Person, list[bytes]] = {}
+    for key, owner in ended:
+        if owner is not None:
+            keys.setdefault((owner.issuer, owner.subject), []).append(key)
+    for person, theirs in keys.items():
+        events.signed_out(_person(*person), reason, *theirs, actor=actor)
+    return len(ended)
 
 
 def end_everybody(store: SessionStore, reason: Reason, *, actor: str | None = None) -> int:
@@ -124,12 +134,12 @@ def end_everybody(store: SessionStore, reason: Reason, *, actor: str | None = No
 
     :param actor: who does it.
     """
-    counts = Counter((found.owner.issuer, found.owner.subject) for found in store.everyone())
-    count = store.delete_everyone()
-    for (issuer, subject), several in counts.items():
-        events.signed_out(_person(issuer, subject), reason, count=several, actor=actor)
-    events.record("sign_out_everybody", reason=reason, count=count, actor=actor)
-    return count
+    counts = store.delete_everyone()
+    for person, count in counts.items():
+        if person is not None:
+            events.signed_out(_person(*person), reason, count=count, actor=actor)
+    events.record("sign_out_everybody", reason=reason, count=counts.total(), actor=actor)
+    return counts.total()
 
 
 def _person(issuer: str, subject: str) -> Identity:

@@ -68,6 +68,5 @@ def _logged_out(app: Flask, **data: Any) -> None:
     sessions, identity = current_parts().sessions, current_identity()
     current = sessions.current()
     key = sessions._get_store_id(current.cookie or "")
-    sessions.end(current)
-    if identity:
+    if sessions.end(current) and identity:
         events.signed_out(identity, "requested", key)

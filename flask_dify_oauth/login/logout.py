@@ -152,8 +152,8 @@ class SignOut:
 
             store = self._sessions.store
             end_everywhere(store, identity.issuer, identity.subject, "requested", keep=key)
-        self._sessions.end(current)
-        events.signed_out(identity, "requested", key)
+        if self._sessions.end(current):
+            events.signed_out(identity, "requested", key)
         self._revocation.afterwards(identity.provider, vault)
         note = Note(identity.provider, devices=devices, next_url=wish.next_url)
         response = self._go_on(request, note, wish, vault)

@@ -276,8 +276,8 @@ class Tokens:
         :raises GrantGone: always.
         """
         key = self._sessions._get_store_id(session.cookie or "")
-        self._sessions.end(session)
-        events.signed_out(identity, reason, key)
+        if self._sessions.end(session):
+            events.signed_out(identity, reason, key)
         raise self._grant_gone(identity, detail)
 
     def _grant_gone(self, identity: Identity, detail: str) -> GrantGone:

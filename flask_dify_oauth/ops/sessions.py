@@ -217,7 +217,5 @@ def revoke(
         for given in ids:
             _one(given)
         found = list(_find(issuer, subject, email, ids))
-        for entry in found:
-            end_entry(_store(), entry, _REASON)
-        count = len(found)
+        count = sum(end_entry(_store(), entry, _REASON) for entry in found)
     click.echo(json.dumps({"ended": count}) if as_json else f"Ended {count}.")

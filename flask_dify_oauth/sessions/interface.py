@@ -149,11 +149,12 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         elif session.modified:
             before = record.decode(session.stored.record) if session.stored else None
             key = self._get_store_id(session.cookie)
-            if empty := session.empty:
-                self.end(session)
+            if session.empty:
+                changed = self.end(session)
             else:
                 self._upsert_session(None, session, key)
-            if empty or session.stored:
+                changed = session.stored is not None
+            if changed:
                 self._on_change(before or {}, data, key)
         elif session.stored and self._due(session.stored, now):
             try:
@@ -215,12 +216,17 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         )
         session.become(data, cookie, stored)
 
-    def end(self, session: Session) -> None:
-        """End a session now: in the store before anything else, then in the browser."""
+    def end(self, session: Session) -> bool:
+        """End a session now: in the store before anything else, then in the browser.
+
+        :return: whether it was this call that ended it.
+        """
         session.data()
-        if session.cookie is not None:
-            self._delete_session(self._get_store_id(session.cookie))
-            session.become({}, None, None)
+        if session.cookie is None:
+            return False
+        ended = self.store.delete(self._get_store_id(session.cookie))
+        session.become({}, None, None)
+        return ended
 
     def regenerate(self, session: Session) -> None:
         """Give the session a new id and keep its data; call it when a person's rights change.

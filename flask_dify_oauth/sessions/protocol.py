@@ -5,10 +5,11 @@ For annotations alone: modules import it under ``TYPE_CHECKING``, so that no pro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from .store import Listed, Owner, Stored
+from .store import Ended, Listed, Owner, Person, Stored
 
 __all__ = ["SessionStore"]
 
@@ -68,8 +69,8 @@ class SessionStore(Protocol):
     def touch(self, key: bytes, idle_until: float) -> None:
         """Let a living session idle until then."""
 
-    def delete(self, key: bytes) -> None:
-        """End a session and forget its vault."""
+    def delete(self, key: bytes) -> bool:
+        """End a session and forget its vault; whether it was living until then."""
 
     def read_vault(self, key: bytes) -> bytes | None:
         """What :meth:`create` put into the vault of a living session."""
@@ -97,15 +98,14 @@ class SessionStore(Protocol):
         sid: str | None = None,
         *,
         keep: bytes | None = None,
-    ) -> int:
+    ) -> list[Ended]:
         """End what :meth:`find` finds.
 
         :param keep: the key of a session that stays.
-        :return: how many ended.
         """
 
-    def delete_everyone(self) -> int:
-        """End every session, also those that have no owner; how many those were."""
+    def delete_everyone(self) -> Counter[Person | None]:
+        """End every session; how many those of each person were, and those of nobody (None)."""
 
     def take(self, name: bytes, until: float) -> bool:
         """True for the first who asks for this name, False for all others until then."""

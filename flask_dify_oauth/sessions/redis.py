@@ -175,12 +175,13 @@ class RedisStore(RedisLists):
         self._client.run(lua.TOUCH, self._keys(key), idle, int(now * 1000))
         self._evict(key)
 
-    def delete(self, key: bytes) -> None:
-        _, whose = self._client.run(lua.DELETE, self._keys(key), durable=True)
+    def delete(self, key: bytes) -> bool:
+        gone, whose = self._client.run(lua.DELETE, self._keys(key), durable=True)
         self._evict(key)
         self._settle()
         if whose:
             self._unlist({key: whose})
+        return bool(gone)
 
     def read_vault(self, key: bytes) -> bytes | None:
         sealed = self._client.run(lua.READ_VAULT, self._keys(key)[:2], int(time.time() * 1000))

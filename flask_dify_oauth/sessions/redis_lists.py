@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import StoreUnavailable
@@ -12,7 +13,7 @@ from . import redis_scripts as lua
 from .near import NearCache
 from .redis_client import RedisClient
 from .redis_values import owner_from
-from .store import Listed, Owner
+from .store import Ended, Listed, Owner, Person
 
 __all__ = ["RedisLists"]
 
@@ -74,8 +75,8 @@ class RedisLists:
         sid: str | None = None,
         *,
         keep: bytes | None = None,
-    ) -> int:
-        total = 0
+    ) -> list[Ended]:
+        ended: list[Ended] = []
         for _ in range(_ROUNDS):
             if subject is not None and sid is not None:
                 members = [listed.key for listed in self.find(issuer, subject, sid)]
@@ -83,19 +84,21 @@ class RedisLists:
                 # Not only those that can be shown: what is in doubt ends as well.
                 _, members = self._members(issuer, subject, sid)
             gone = self._delete_all(member for member in members if member != keep)
-            total += gone
+            ended += gone
             if not gone:
                 break
-        return total
+        return ended
 
-    def delete_everyone(self) -> int:
-        total = 0
+    def delete_everyone(self) -> Counter[Person | None]:
+        counts: Counter[Person | None] = Counter()
         for _ in range(_ROUNDS):
-            gone = sum(map(self._delete_all, self._pages()))
-            total += gone
-            if not gone:
+            before = counts.total()
+            for page in self._pages():
+                gone = self._delete_all(page)
+                counts.update(owner and (owner.issuer, owner.subject) for _, owner in gone)
+            if counts.total() == before:
                 break
-        return total
+        return counts
 
     def _pages(self) -> Iterator[list[bytes]]:
         """The keys of all sessions."""
@@ -140,8 +143,8 @@ class RedisLists:
             ends_at = int(ends) / 1000
             yield Listed(member, owner, note, min(now + left / 1000, ends_at), ends_at)
 
-    def _delete_all(self, members: Iterable[bytes]) -> int:
-        """How many of them were living sessions."""
+    def _delete_all(self, members: Iterable[bytes]) -> list[Ended]:
+        """Those of them that were living sessions."""
         members = list(members)
         answers = self._client.batch(
             (("EVAL", lua.DELETE.text, 3, *self._keys(member)) for member in members),
@@ -155,7 +158,8 @@ class RedisLists:
             if whose
         }
         self._unlist(gone)
-        return sum(number for number, _ in answers)
+        found = zip(members, answers, strict=True)
+        return [Ended(member, owner_from(whose)[0]) for member, (was, whose) in found if was]
 
     def _unlist(self, gone: Mapping[bytes, bytes]) -> None:
         """Take ended sessions out of their indexes; a place left there means nothing."""

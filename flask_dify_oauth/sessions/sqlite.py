@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .sqlite_file import SQLiteFile
-from .store import LONGEST_LOCK, Listed, Owner, Stored
+from .store import LONGEST_LOCK, Ended, Listed, Owner, Person, Stored
 
 __all__ = ["SQLiteStore"]
 
@@ -98,9 +99,8 @@ class SQLiteStore(SQLiteFile):
                 (idle_until, key, time.time()),
             )
 
-    def delete(self, key: bytes) -> None:
-        with self._writing(durable=True) as connection:
-            _delete(connection, key)
+    def delete(self, key: bytes) -> bool:
+        return bool(self._delete_where("key", "key = ?", key))
 
     def read_vault(self, key: bytes) -> bytes | None:
         row = self._select(
@@ -151,26 +151,31 @@ class SQLiteStore(SQLiteFile):
         sid: str | None = None,
         *,
         keep: bytes | None = None,
-    ) -> int:
+    ) -> list[Ended]:
         where, values = _whose(issuer, subject, sid)
-        return self._delete_where(f"{where} AND key IS NOT ?", *values, keep)
+        where = f"{where} AND key IS NOT ?"
+        found = self._delete_where("key, issuer, subject, sid", where, *values, keep)
+        return [Ended(key, Owner(*owner)) for key, *owner in found]
 
-    def delete_everyone(self) -> int:
-        return self._delete_where("1")
+    def delete_everyone(self) -> Counter[Person | None]:
+        found = self._delete_where("issuer, subject, count(*)", "1", group=" GROUP BY 1, 2")
+        return Counter({person[0] and tuple(person): number for *person, number in found})
 
-    def _delete_where(self, where: str, *values: object) -> int:
-        """How many living sessions ended. The condition holds none of a caller's text."""
+    def _delete_where(
+        self, what: str, where: str, *values: object, group: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """What is asked of the living sessions that ended. No text of a caller is in it."""
         with self._writing(durable=True) as connection:
-            (number,) = connection.execute(
-                f"SELECT count(*) FROM session WHERE {where} AND idle_until > ?",  # noqa: S608
+            living = connection.execute(
+                f"SELECT {what} FROM session WHERE {where} AND idle_until > ?{group}",  # noqa: S608
                 (*values, time.time()),
-            ).fetchone()
+            ).fetchall()
             connection.execute(
                 f"DELETE FROM vault WHERE key IN (SELECT key FROM session WHERE {where})",  # noqa: S608
                 values,
             )
             connection.execute(f"DELETE FROM session WHERE {where}", values)  # noqa: S608
-        return int(number)
+        return living
 
     def take(self, name: bytes, until: float) -> bool:
         with self._writing(durable=True) as connection:

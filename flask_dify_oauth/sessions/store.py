@@ -22,6 +22,10 @@ class Stored(NamedTuple):
     stamp: bytes = b""
 
 
+#: issuer and subject
+Person = tuple[str, str]
+
+
 class Owner(NamedTuple):
     """Whose session it is: what log-outs from the provider's side find it by."""
 
@@ -29,6 +33,13 @@ class Owner(NamedTuple):
     subject: str
     #: the provider's name for its own session, if it told one
     sid: str | None = None
+
+
+class Ended(NamedTuple):
+    """A living session that was ended, and whose it was, if it was anybody's."""
+
+    key: bytes
+    owner: Owner | None
 
 
 class Listed(NamedTuple):

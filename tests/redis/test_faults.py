@@ -227,7 +227,7 @@ def test_a_cluster_fails_over_under_load(tmp_path: Path) -> None:
         assert load.wrong == []
         assert load.slowest < SOON + PATIENCE
         assert len(store.find("i", "s")) == 20
-        assert store.delete_found("i", "s") == 20
+        assert len(store.delete_found("i", "s")) == 20
         store.close()
     finally:
         cluster.stop()
