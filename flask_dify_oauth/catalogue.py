@@ -24,6 +24,7 @@ ENTRA_HOSTS = (
 #: tenants in a Microsoft issuer that stand for many
 MULTI_TENANT = ("common", "organizations")
 LOGOUT_SCOPES = ("here", "provider", "devices")
+WHEN_FULL = ("end_oldest", "refuse_new")
 AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
 
@@ -127,6 +128,11 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds without a request after which a session ends."),
     Setting("ABSOLUTE_LIFETIME", partial(_seconds, least=60, most=31_536_000), 43_200.0,
             "Seconds after sign-in when a session ends, used or not."),
+    Setting("SESSION_LIMIT", partial(judging.judge_count, most=1000), None,
+            "How many sessions one person may have at once. As many as they like when left out."),
+    Setting("SESSION_LIMIT_REACHED", partial(judging.judge_choice, choices=WHEN_FULL), "end_oldest",
+            "What happens at a sign-in beyond that: the person's oldest session ends"
+            " (`end_oldest`), or the new one is refused (`refuse_new`)."),
     Setting("REVALIDATE", partial(_seconds, least=10, most=31_536_000), None,
             "Seconds after which a session is checked with the provider, by a refresh, so that a"
             " disabled account is out. Needs a refresh token. Off when left out."),

@@ -20,6 +20,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "ProviderUnusable",
+    "SessionLimit",
     "SignInRefused",
     "StepUpNeeded",
     "StoreUnavailable",
@@ -55,6 +56,8 @@ class DifyOAuthError(Exception):
 
     code = "failed"
     status = 400
+    #: whose sign-in it was (issuer, subject), where that is known; for the audit trail
+    person: tuple[str, str] | None = None
     #: the person stays signed in, and a new try is the same page again
     session_stays = False
 
@@ -151,6 +154,13 @@ class Missing(NamedTuple):
     names: tuple[str, ...]
     #: whether all of them are needed, or one
     every: bool
+
+
+class SessionLimit(DifyOAuthError):
+    """The person has as many sessions as they may have; the new one was not begun."""
+
+    code = "session_limit"
+    status = 403
 
 
 class Forbidden(DifyOAuthError):

@@ -30,6 +30,7 @@ from .login.transaction import Transactions
 from .ops.commands import oauth as commands
 from .sealing import Keyring
 from .sessions.interface import SessionInterface
+from .sessions.store import Limit
 from .startup import binding_of, read_configuration
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class DifyOAuth:
             https=settings.https,
             binding=binding_of(app, settings),
             on_failure=answer_failure,
+            limit=settings.limit and Limit(*settings.limit),
+            on_limit=events.made_room,
             on_change=events.session_changed,
         )
         addresses, clients = Addresses(settings), Clients(settings)
@@ -240,14 +243,16 @@ class DifyOAuth:
         """
         from .access import listing
 
-        return listing.end_everywhere(current_parts().sessions.store, issuer, subject, "revoked")
+        store = current_parts().sessions.store
+        return listing.end_everywhere(store, issuer, subject, "revoked", actor="application")
 
     @staticmethod
     def sign_out_everybody() -> int:
         """End every session of everybody, also of people who never signed in; how many."""
         from .access import listing
 
-        return listing.end_everybody(current_parts().sessions.store, "revoked")
+        store = current_parts().sessions.store
+        return listing.end_everybody(store, "revoked", actor="application")
 
 
 def _template_names() -> dict[str, Any]:

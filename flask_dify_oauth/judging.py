@@ -20,6 +20,7 @@ __all__ = [
     "judge_algorithms",
     "judge_cache",
     "judge_choice",
+    "judge_count",
     "judge_flag",
     "judge_issuer",
     "judge_parameters",
@@ -153,6 +154,14 @@ def judge_seconds(value: object, *, least: float, most: float) -> float:
     if not least <= value <= most:
         raise ValueError(f"is out of range; write a number of seconds from {least:g} to {most:g}")
     return float(value)
+
+
+def judge_count(value: object, *, most: int) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"is {value!r}; write a whole number from 1 to {most}")
+    return value
 
 
 def judge_words(value: object) -> tuple[str, ...]:

@@ -70,6 +70,8 @@ class Settings(Struct, frozen=True):
     app_name: str | None
     idle_lifetime: float
     absolute_lifetime: float
+    session_limit: int | None
+    session_limit_reached: str
     revalidate: float | None
     logout_scope: str
     logout_next: tuple[str, ...] | None
@@ -89,6 +91,13 @@ class Settings(Struct, frozen=True):
     def https(self) -> bool:
         """Whether browsers reach the application by https."""
         return self.external_url is not None and self.external_url.startswith("https:")
+
+    @property
+    def limit(self) -> tuple[int, bool] | None:
+        """How many sessions a person may have, and whether one more is refused."""
+        if self.session_limit is None:
+            return None
+        return self.session_limit, self.session_limit_reached == "refuse_new"
 
     @property
     def refresh_patience(self) -> float:

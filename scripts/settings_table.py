@@ -65,6 +65,9 @@ CHINESE: dict[str, str] = {
     "APP_NAME": "本应用在页面上显示的名称。",
     "IDLE_LIFETIME": "多少秒没有请求后会话结束。",
     "ABSOLUTE_LIFETIME": "登录多少秒后会话必定结束，无论是否在用。",
+    "SESSION_LIMIT": "同一个人最多可以同时拥有多少个会话。不设置时不限。",
+    "SESSION_LIMIT_REACHED": "登录超出上述数量时怎么办：结束此人最早的会话（`end_oldest`），"
+    "或拒绝新的登录（`refuse_new`）。",
     "REVALIDATE": "多少秒后通过刷新令牌向身份提供方复查会话，使被停用的账号失效。"
     "需要刷新令牌（refresh token）。不设置时不复查。",
     "SIGN_IN_LIFETIME": "用户在身份提供方处完成登录的时限，单位为秒。",

@@ -26,6 +26,7 @@ JUDGES: dict[str, Callable[[Any], Any]] = {
     "url": j.judge_url,
     "flag": j.judge_flag,
     "seconds": lambda value: j.judge_seconds(value, least=1, most=10),
+    "count": lambda value: j.judge_count(value, most=10),
     "words": j.judge_words,
     "scopes": j.judge_scopes,
     "algorithms": j.judge_algorithms,

@@ -81,6 +81,8 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "URL_PREFIX": ("/auth", "/auth", "auth"),
     "APP_NAME": ("Portal", "Portal", ["Portal"]),
     "IDLE_LIFETIME": ("120", 120.0, 59),
+    "SESSION_LIMIT": ("3", 3, 0),
+    "SESSION_LIMIT_REACHED": ("refuse_new", "refuse_new", "refuse"),
     "REVALIDATE": ("120", 120.0, 9),
     "ABSOLUTE_LIFETIME": (7200, 7200.0, 31_536_001),
     "SIGN_IN_LIFETIME": (30, 30.0, 29),

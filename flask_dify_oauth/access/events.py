@@ -6,7 +6,7 @@ The record comes first, so that no listener can keep it from being written.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app, has_request_context, request
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..audit import AuditSink, Event
+    from ..sessions.store import Ended
     from ..settings import Settings
 
     class Heard(Protocol):
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "denied",
     "kept_out",
+    "made_room",
     "record",
     "session_changed",
     "session_id",
@@ -83,6 +85,8 @@ def kept_out(error: DifyOAuthError, provider: str | None) -> None:
         outcome="refused" if refused else "failed",
         reason=error.code,
         provider=provider,
+        issuer=error.person and error.person[0],
+        subject=error.person and error.person[1],
         error_id=error.error_id,
         detail=error.detail if refused else error.provider_error,
     )
@@ -107,6 +111,13 @@ def signed_out(
     for session in map(session_id, keys) if count is None else [None]:
         record("sign_out", reason=reason, session=session, **named)
     tell(user_signed_out, identity=identity, reason=reason)
+
+
+def made_room(ended: Iterable[Ended]) -> None:
+    """Sessions have ended since their person began another, and may have only so many."""
+    for key, owner in ended:
+        if owner is not None:
+            signed_out(Identity(issuer=owner.issuer, subject=owner.subject), "limit", key)
 
 
 def session_changed(before: Mapping[str, Any], after: Mapping[str, Any], key: bytes) -> None:

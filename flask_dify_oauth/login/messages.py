@@ -130,6 +130,15 @@ MESSAGES: dict[str, Message] = {
         N_("We know who you are, but this account is not allowed to use this application."),
         N_("Use another account if you have one, or ask for access."),
     ),
+    "session_limit": Message(
+        N_("You are signed in too often"),
+        N_("Your account may be signed in only so many times at once, and all places are taken."),
+        N_("Sign out on another device, or end a session on the page of your sessions there."),
+        N_(
+            "DIFY_OAUTH_SESSION_LIMIT says how many; the person finds theirs at /sessions, and you"
+            " end them by: flask oauth sessions revoke"
+        ),
+    ),
     "provider_unusable": Message(
         N_("The sign-in service gave a strange answer"),
         N_("The service where you sign in sent something that this application cannot read."),

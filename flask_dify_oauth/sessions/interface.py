@@ -8,14 +8,13 @@ that it came with.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
@@ -25,7 +24,7 @@ from ..errors import StoreUnavailable
 from . import cookies, record
 from .caches import keep_out_of_caches
 from .session import Session, current_session
-from .store import Owner, Stored
+from .store import Ended, Limit, Owner, Stored
 from .vault import open_vault, seal_vault
 
 if TYPE_CHECKING:
@@ -35,10 +34,6 @@ __all__ = ["SessionInterface"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
-#: how often a new id is tried for while somebody changes the vault
-_MOVES = 5
-#: seconds that a new id waits for a refresh of the tokens that is under way
-_REFRESH = 15.0
 
 
 class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
@@ -50,6 +45,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     :param binding: names the application and its providers: a session counts for nobody else, even
         where several applications share a store.
     :param on_failure: the answer in place of one whose session could not be saved.
+    :param limit: of the sessions of one person.
+    :param on_limit: told of the sessions that ended because of it.
     :param on_change: told of what an application changed: data before, after, the store's key.
     """
 
@@ -65,6 +62,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         https: bool,
         binding: bytes,
         on_failure: Callable[[StoreUnavailable], Response],
+        limit: Limit | None,
+        on_limit: Callable[[list[Ended]], None],
         on_change: Callable[[Mapping[str, Any], Mapping[str, Any], bytes], None],
     ) -> None:
         super().__init__(app, key_prefix="", permanent=False)
@@ -75,7 +74,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         #: a session is not written again for sliding before so many seconds have passed
         self._slide = min(60.0, idle_lifetime / 20)
         self._on_failure = on_failure
-        self._on_change = on_change
+        self._limit = limit
+        self._on_limit, self._on_change = on_limit, on_change
         self.cookie_name = cookies.guarded_name(app.config["SESSION_COOKIE_NAME"], https=https)
         self._binding = binding
         self._secure = https
@@ -201,20 +201,24 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         :param owner: whom it is listed under, for log-outs from elsewhere.
         :param note: what lists show of it; opaque to the store.
         :param ends_at: epoch seconds of an end before the absolute lifetime's.
+        :raises SessionLimit: the owner has too many; all is as it was.
         """
         session.data()
         old = session.cookie and self._get_store_id(session.cookie)
         cookie = secrets.token_urlsafe(32)
         stored = self._lifetimes(data, time.time(), ends_at)
-        self.store.create(
+        over = self.store.create(
             self._get_store_id(cookie),
             stored,
             seal_vault(cookie, tokens),
             replaces=old or None,
             owner=owner,
             note=note,
+            limit=self._limit,
         )
         session.become(data, cookie, stored)
+        if over:
+            self._on_limit(over)
 
     def end(self, session: Session) -> bool:
         """End a session now: in the store before anything else, then in the browser.
@@ -231,45 +235,19 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     def regenerate(self, session: Session) -> None:
         """Give the session a new id and keep its data; call it when a person's rights change.
 
-        A session that has ended in the meantime stays ended. Waits for a refresh of its tokens
-        that is under way, since what that refresh brings belongs to the new id.
+        A session that has ended in the meantime stays ended.
         """
+        from .moving import move
+
         data = session.data()
         if session.cookie is None:
             return
-        old, cookie, modified = session.cookie, secrets.token_urlsafe(32), session.modified
-        with self._refresh_held(old):
-            moved = self._move(old, cookie)
-        if moved:
+        modified = session.modified
+        if (cookie := move(self, session.cookie)) is not None:
             session.become(data, cookie, session.stored)
             session.modified = modified
         else:
             session.become({}, None, None)
-
-    def _move(self, old: str, new: str) -> bool:
-        old_key, new_key = self._get_store_id(old), self._get_store_id(new)
-        for _ in range(_MOVES):
-            sealed = self.store.read_vault(old_key)
-            tokens = {} if sealed is None else open_vault(old, sealed)
-            vault = seal_vault(new, tokens) if tokens else None
-            if self.store.move(old_key, new_key, vault, expected=sealed):
-                return True
-            if self.store.read(old_key) is None:
-                return False
-        raise StoreUnavailable("session store: a session's vault changed again and again")
-
-    @contextlib.contextmanager
-    def _refresh_held(self, cookie: str) -> Iterator[None]:
-        name = self.refresh_lock_name(cookie)
-        until, token = time.monotonic() + _REFRESH, self.store.lock(name, _REFRESH)
-        while token is None and time.monotonic() < until:
-            time.sleep(0.05)
-            token = self.store.lock(name, _REFRESH)
-        try:
-            yield
-        finally:
-            if token is not None:
-                self.store.unlock(name, token)
 
     def refresh_lock_name(self, cookie: str) -> bytes:
         """The name in the store that whoever refreshes this session's tokens holds."""

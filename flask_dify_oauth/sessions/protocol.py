@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from .store import Ended, Listed, Owner, Person, Stored
+from .store import Ended, Limit, Listed, Owner, Person, Stored
 
 __all__ = ["SessionStore"]
 
@@ -36,11 +36,18 @@ class SessionStore(Protocol):
         replaces: bytes | None = None,
         owner: Owner | None = None,
         note: bytes = b"",
-    ) -> None:
+        limit: Limit | None = None,
+    ) -> list[Ended]:
         """Make a session, list it under its owner, and remove the one that it replaces.
 
         All in one step where the store has such steps. Where it has not (a Redis Cluster), the
         list is written first, so that no session ever lives that its owner's list lacks.
+
+        :param limit: of the owner's sessions, this one among them. The oldest is the one with the
+            nearest absolute end. Without one step it holds as soon as the call is over, and of
+            several sign-ins at the same moment all may be refused.
+        :return: the sessions that ended because of the limit.
+        :raises SessionLimit: the limit wants it; nothing was done.
         """
 
     def move(

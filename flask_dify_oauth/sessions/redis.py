@@ -14,12 +14,14 @@ from .near import NearCache
 from .redis_client import RedisClient
 from .redis_lists import RedisLists
 from .redis_values import owner_from, stored_from, value_of, whose_of
-from .store import Owner, Stored
+from .store import Ended, Limit, Owner, Stored, limit_reached
 
 __all__ = ["RedisStore"]
 
 #: how often a change is tried again because another request changed the session first
 _CHANGES = 100
+#: what the script for a new session answers where there are too many
+_REFUSED = 2
 
 
 class RedisStore(RedisLists):
@@ -86,7 +88,8 @@ class RedisStore(RedisLists):
         replaces: bytes | None = None,
         owner: Owner | None = None,
         note: bytes = b"",
-    ) -> None:
+        limit: Limit | None = None,
+    ) -> list[Ended]:
         now = time.time()
         value = value_of(session.record, session.ends_at, secrets.token_bytes(8))
         left = max(1, int((min(session.idle_until, session.ends_at) - now) * 1000))
@@ -96,16 +99,22 @@ class RedisStore(RedisLists):
         if self._client.clustered:
             # The keys are on several servers, so there is no one step. In this order nobody is
             # ever signed in by two sessions, or by one that their list lacks.
+            if owner is not None and limit is not None and limit.refuse:
+                self._refuse_over(limit, owner, replaces)
             if replaces is not None:
                 self.delete(replaces)
             for index in indexes:
                 self._client.run(lua.LIST, [index], key, ends, int(now * 1000))
             others, indexes = [], []
-        made, gone = self._client.run(
+        here = None if self._client.clustered or owner is None else limit
+        made, gone, over = self._client.run(
             lua.CREATE,
             [*self._keys(key), *others, *indexes],
             *(value, left, vault or b"", whose, key, ends, int(now * 1000), len(others)),
+            *((here.most, int(here.refuse)) if here else (0, 0)),
         )
+        if made == _REFUSED and owner is not None and limit is not None:
+            raise limit_reached(owner, limit)
         self._evict(key, replaces)
         if replaces is not None:
             self._settle()
@@ -113,6 +122,9 @@ class RedisStore(RedisLists):
             raise StoreUnavailable("session store: a session of this key is there already")
         if gone and replaces is not None:
             self._unlist({replaces: gone})
+        if self._client.clustered and owner is not None and limit is not None:
+            return self._keep_to(limit, owner, key)
+        return self._made_room(over)
 
     def move(
         self, old: bytes, new: bytes, vault: bytes | None, *, expected: bytes | None = None

@@ -13,7 +13,7 @@ from . import redis_scripts as lua
 from .near import NearCache
 from .redis_client import RedisClient
 from .redis_values import owner_from
-from .store import Ended, Listed, Owner, Person
+from .store import Ended, Limit, Listed, Owner, Person, limit_reached
 
 __all__ = ["RedisLists"]
 
@@ -160,6 +160,38 @@ class RedisLists:
         self._unlist(gone)
         found = zip(members, answers, strict=True)
         return [Ended(member, owner_from(whose)[0]) for member, (was, whose) in found if was]
+
+    def _made_room(self, over: list[tuple[bytes, bytes]]) -> list[Ended]:
+        """What one step ended to make room; every cache is told before this returns."""
+        if not over:
+            return []
+        self._evict(*(member for member, _ in over))
+        self._settle()
+        self._unlist({member: whose for member, whose in over if whose})
+        return [Ended(member, owner_from(whose)[0]) for member, whose in over]
+
+    def _refuse_over(self, limit: Limit, owner: Owner, replaces: bytes | None) -> None:
+        """Where there is no one step: look before a session is made.
+
+        :raises SessionLimit: there is no room for it.
+        """
+        found = [f for f in self.find(owner.issuer, owner.subject) if f.key != replaces]
+        if len(found) >= limit.most:
+            raise limit_reached(owner, limit)
+
+    def _keep_to(self, limit: Limit, owner: Owner, key: bytes) -> list[Ended]:
+        """Where there is no one step: look after it was made, since several may have looked before.
+
+        Each of them sees all that were made before its own look, the last sees every one.
+
+        :raises SessionLimit: there are too many now; the new one has ended.
+        """
+        found = self.find(owner.issuer, owner.subject)
+        over = sorted(found, key=lambda listed: (-listed.ends_at, listed.key))[limit.most :]
+        if over and limit.refuse:
+            self._delete_all([key])
+            raise limit_reached(owner, limit)
+        return self._delete_all(listed.key for listed in over)
 
     def _unlist(self, gone: Mapping[bytes, bytes]) -> None:
         """Take ended sessions out of their indexes; a place left there means nothing."""

@@ -29,6 +29,17 @@ local function lasts(head, idle, now)
   return math.min(tonumber(idle), tonumber(string.sub(head, 1, 13)) - tonumber(now))
 end
 """
+_NAMES = """
+local function kind(session, letter)
+  local name = string.gsub(session, 's(:{%x+})$', letter .. '%1')
+  return name
+end
+local function of(session, member)
+  local hex = string.gsub(member, '.', function(c) return string.format('%02x', string.byte(c)) end)
+  local name = string.gsub(session, '{%x+}$', '{' .. hex .. '}')
+  return name
+end
+"""
 _LIST = """
 local function list(index, member, ends, now)
   redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
@@ -42,14 +53,14 @@ end
 #: are told apart by one letter and so need not be sent with every request.
 READ = Script(
     _LASTS
+    + _NAMES
     + """
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 local want, left = lasts(value, ARGV[1], ARGV[3]), redis.call('PTTL', KEYS[1])
 if left < want - tonumber(ARGV[2]) then
-  for _, kind in ipairs({'s', 'v', 'o'}) do
-    local name = string.gsub(KEYS[1], 's(:{%x+})$', kind .. '%1')
-    redis.call('PEXPIRE', name, want)
+  for _, letter in ipairs({'s', 'v', 'o'}) do
+    redis.call('PEXPIRE', kind(KEYS[1], letter), want)
   end
   left = want
 end
@@ -68,12 +79,33 @@ end
 """
 )
 #: s v o, then n keys to delete, then indexes | value, milliseconds to live, vault, owner, member,
-#: end, now, n -> 1, or 0 where another session has the key; and whose the deleted one was
+#: end, now, n, most, whether more are refused -> 1, or 0 where another session has the key, or 2
+#: where it is refused; whose the deleted one was; which ended to make room, oldest first, and whose
 CREATE = Script(
     _LIST
+    + _NAMES
     + """
 local there, n, gone = redis.call('GET', KEYS[1]), tonumber(ARGV[8]), false
-if there then return {there == ARGV[1] and 1 or 0, false} end
+if there then return {there == ARGV[1] and 1 or 0, false, {}} end
+local most, over = tonumber(ARGV[9]), {}
+if most > 0 then
+  local index, living = KEYS[4 + n], {}
+  for _, member in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+    local name = of(KEYS[1], member)
+    if (n == 0 or name ~= KEYS[4]) and redis.call('EXISTS', name) == 1 then
+      living[#living + 1] = member
+    end
+  end
+  local excess = #living + 1 - most
+  if excess > 0 and ARGV[10] == '1' then return {2, false, {}} end
+  for i = 1, excess do
+    local name = of(KEYS[1], living[i])
+    local whose = redis.call('GET', kind(name, 'o'))
+    redis.call('DEL', name, kind(name, 'v'), kind(name, 'o'))
+    redis.call('ZREM', index, living[i])
+    over[#over + 1] = {living[i], whose}
+  end
+end
 if n > 0 then
   gone = redis.call('GET', KEYS[6])
   redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
@@ -82,7 +114,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
 if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[2]) end
 for i = 4 + n, #KEYS do list(KEYS[i], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])) end
-return {1, gone}
+return {1, gone, over}
 """
 )
 #: index | member, end, now

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .sqlite_file import SQLiteFile
-from .store import LONGEST_LOCK, Ended, Listed, Owner, Person, Stored
+from .store import LONGEST_LOCK, Ended, Limit, Listed, Owner, Person, Stored, limit_reached
 
 __all__ = ["SQLiteStore"]
 
@@ -39,10 +39,12 @@ class SQLiteStore(SQLiteFile):
         replaces: bytes | None = None,
         owner: Owner | None = None,
         note: bytes = b"",
-    ) -> None:
+        limit: Limit | None = None,
+    ) -> list[Ended]:
         with self._writing(durable=True) as connection:
             if replaces is not None:
                 _delete(connection, replaces)
+            room = _make_room(connection, owner, limit) if limit and owner else []
             connection.execute(
                 "INSERT INTO session (key, record, idle_until, ends_at, issuer, subject, sid, note)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -55,6 +57,7 @@ class SQLiteStore(SQLiteFile):
             ).fetchall()
             for (old,) in ended:
                 _delete(connection, old)
+        return room
 
     def move(
         self, old: bytes, new: bytes, vault: bytes | None, *, expected: bytes | None = None
@@ -203,6 +206,24 @@ class SQLiteStore(SQLiteFile):
 def _delete(connection: sqlite3.Connection, key: bytes) -> None:
     connection.execute("DELETE FROM session WHERE key = ?", (key,))
     connection.execute("DELETE FROM vault WHERE key = ?", (key,))
+
+
+def _make_room(connection: sqlite3.Connection, owner: Owner, limit: Limit) -> list[Ended]:
+    """End what is over the limit with one more session.
+
+    :raises SessionLimit: where that is to be refused.
+    """
+    over = connection.execute(
+        "SELECT key, issuer, subject, sid FROM session"
+        " WHERE issuer = ? AND subject = ? AND idle_until > ?"
+        " ORDER BY ends_at DESC, key LIMIT -1 OFFSET ?",
+        (owner.issuer, owner.subject, time.time(), limit.most - 1),
+    ).fetchall()
+    if over and limit.refuse:
+        raise limit_reached(owner, limit)
+    for key, *_ in over:
+        _delete(connection, key)
+    return [Ended(key, Owner(*whose)) for key, *whose in over]
 
 
 def _vault(connection: sqlite3.Connection, key: bytes) -> bytes | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..errors import SessionLimit
+
 __all__ = ["LONGEST_LOCK", "Listed", "Owner", "Stored"]
 
 #: seconds that a lock may be held at most
@@ -33,6 +35,21 @@ class Owner(NamedTuple):
     subject: str
     #: the provider's name for its own session, if it told one
     sid: str | None = None
+
+
+class Limit(NamedTuple):
+    """How many sessions one person may have at once."""
+
+    most: int
+    #: whether a new one is refused when they have so many; otherwise the oldest ends
+    refuse: bool = False
+
+
+def limit_reached(owner: Owner, limit: Limit) -> SessionLimit:
+    """The error to raise."""
+    error = SessionLimit(f"the person has {limit.most} sessions already")
+    error.person = owner[:2]
+    return error
 
 
 class Ended(NamedTuple):

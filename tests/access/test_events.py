@@ -277,3 +277,51 @@ def test_a_sink_of_the_application_beside_a_file_is_refused(build: Build, tmp_pa
 
     with pytest.raises(ConfigurationError, match="keep one of them"):
         build(sink=Trail(), AUDIT_FILE=str(tmp_path / "audit.jsonl"))
+
+
+def test_each_session_that_ends_with_others_leaves_its_own_record(
+    app: Flask, op: DemoProvider, trail: Trail
+) -> None:
+    browsers = [Browser(app, op) for _ in range(4)]
+    for browser, account in zip(browsers, ("alice", "alice", "bob", "carol"), strict=True):
+        browser.sign_in(account=account)
+    came = trail.take()
+    oauth = app.extensions["test.oauth"]
+    heard: list[tuple[str, str]] = []
+
+    def receiver(sender: Any, identity: Identity, reason: str) -> None:
+        heard.append((identity.subject, reason))
+
+    alice, bob = came[0].subject or "", came[2].subject
+    with app.app_context(), signals.user_signed_out.connected_to(receiver):
+        assert oauth.sign_out_everywhere(op.issuer, alice) == 2
+        went = trail.take()
+        assert {record.session for record in went} == {record.session for record in came[:2]}
+        assert {(r.event, r.reason, r.actor, r.subject) for r in went} == {
+            ("sign_out", "revoked", "application", alice)
+        }
+        assert heard == [(alice, "revoked")]
+        browsers[0].sign_in()
+        browsers[0].open("/keep/1")
+        Browser(app, op).open("/keep/1")  # a session of nobody
+        trail.take()
+        assert oauth.sign_out_everybody() == 4
+    *each, all_of_them = trail.take()
+    assert {(r.subject, r.count) for r in each} == {(alice, 1), (bob, 1), (came[3].subject, 1)}
+    assert {(r.event, r.reason, r.actor) for r in each} == {("sign_out", "revoked", "application")}
+    assert (all_of_them.event, all_of_them.count) == ("sign_out_everybody", 4)
+    assert len(heard) == 4
+
+
+def test_of_two_who_end_a_session_one_is_told(browser: Browser, app: Flask, trail: Trail) -> None:
+    from flask_dify_oauth.access.listing import end_entry, entries
+
+    browser.sign_in()
+    trail.take()
+    store = app.extensions["dify_oauth"].sessions.store
+    with app.app_context():
+        (entry,) = entries(store, 3600)
+        assert end_entry(store, entry, "revoked") is True
+        assert end_entry(store, entry, "revoked") is False
+    browser.open("/logout", method="POST")
+    assert told(trail.take()) == [("sign_out", "success", "revoked")]

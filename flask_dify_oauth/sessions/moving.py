@@ -1,0 +1,63 @@
+"""A session's move to a new id, with its tokens, which only the cookie opens."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import StoreUnavailable
+from .vault import open_vault, seal_vault
+
+if TYPE_CHECKING:
+    from .interface import SessionInterface
+
+__all__ = ["move"]
+
+#: how often a new id is tried for while somebody changes the vault
+_MOVES = 5
+#: seconds that a new id waits for a refresh of the tokens that is under way
+_REFRESH = 15.0
+
+
+def move(interface: SessionInterface, old: str) -> str | None:
+    """Give a session a new cookie; None when it has ended in the meantime.
+
+    Waits for a refresh of its tokens that is under way, since what that refresh brings belongs to
+    the new id.
+
+    :param old: the cookie's value until now.
+    """
+    new = secrets.token_urlsafe(32)
+    with _refresh_held(interface, old):
+        return new if _moved(interface, old, new) else None
+
+
+def _moved(interface: SessionInterface, old: str, new: str) -> bool:
+    store = interface.store
+    old_key, new_key = interface._get_store_id(old), interface._get_store_id(new)
+    for _ in range(_MOVES):
+        sealed = store.read_vault(old_key)
+        tokens = {} if sealed is None else open_vault(old, sealed)
+        vault = seal_vault(new, tokens) if tokens else None
+        if store.move(old_key, new_key, vault, expected=sealed):
+            return True
+        if store.read(old_key) is None:
+            return False
+    raise StoreUnavailable("session store: a session's vault changed again and again")
+
+
+@contextlib.contextmanager
+def _refresh_held(interface: SessionInterface, cookie: str) -> Iterator[None]:
+    store, name = interface.store, interface.refresh_lock_name(cookie)
+    until, token = time.monotonic() + _REFRESH, store.lock(name, _REFRESH)
+    while token is None and time.monotonic() < until:
+        time.sleep(0.05)
+        token = store.lock(name, _REFRESH)
+    try:
+        yield
+    finally:
+        if token is not None:
+            store.unlock(name, token)
