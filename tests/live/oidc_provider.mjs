@@ -41,6 +41,21 @@ const page = (title, body) => `<!doctype html><html lang="en"><meta charset="utf
 <meta name="viewport" content="width=device-width"><title>${title}</title>
 <body><main><h1>${title}</h1>${body}</main>`;
 
+// APIs that tokens may be asked for (RFC 8707); those below /opaque get tokens that are no JWTs.
+const RESOURCE_SCOPES = 'notes:read notes:write';
+const resourceIndicators = {
+  enabled: true,
+  defaultResource: () => undefined,
+  useGrantedResource: () => true,
+  getResourceServerInfo: (ctx, resource) => ({
+    scope: RESOURCE_SCOPES,
+    audience: resource,
+    accessTokenTTL: 300,
+    accessTokenFormat: resource.includes('/opaque') ? 'opaque' : 'jwt',
+    jwt: { sign: { alg: 'RS256' } },
+  }),
+};
+
 // Consent is given beforehand: the tests are about the relying party.
 async function loadExistingGrant(ctx) {
   const { client, session, provider } = ctx.oidc;
@@ -48,6 +63,9 @@ async function loadExistingGrant(ctx) {
   if (known) return provider.Grant.find(known);
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
   grant.addOIDCScope('openid profile email groups offline_access');
+  for (const resource of [ctx.oidc.params.resource ?? []].flat()) {
+    grant.addResourceScope(resource, RESOURCE_SCOPES);
+  }
   await grant.save();
   return grant;
 }
@@ -90,6 +108,9 @@ function build() {
       backchannelLogout: { enabled: true },
       revocation: { enabled: true },
       introspection: { enabled: true },
+      clientCredentials: { enabled: true },
+      resourceIndicators,
+      dPoP: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx, form) => {

@@ -16,6 +16,7 @@ from flask_dify_oauth import (
     DifyOAuth,
     Identity,
     SignInRefused,
+    bearer_required,
     current_user,
     login_required,
 )
@@ -69,7 +70,25 @@ def create_app(**config: Any) -> Flask:
     def token() -> str:
         return oauth.access_token()
 
+    add_api(app)
     return app
+
+
+def add_api(app: Flask) -> None:
+    """Views that take access tokens."""
+
+    def who() -> dict[str, Any]:
+        names = ("issuer", "subject", "username", "client_id", "is_machine", "roles", "scopes")
+        return {name: getattr(current_user, name) for name in names}
+
+    for path, guard in (
+        ("/api/people", bearer_required),
+        ("/api/anybody", bearer_required(machines=True)),
+        ("/api/notes", bearer_required(scopes=["notes:read"], machines=True)),
+        ("/api/written", bearer_required(scopes=["notes:write"], machines=True)),
+        ("/api/both", login_required(accept=["session", "bearer"])),
+    ):
+        app.add_url_rule(path, path, guard(who))
 
 
 @dataclass
