@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from . import judging, judging_files
 from .judging_addresses import judge_addresses
+from .judging_keys import judge_private_keys
 
 __all__ = ["ENTRA_HOSTS", "GOOGLE_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
 
@@ -85,6 +86,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ID_TOKEN_ALGORITHMS", judging.judge_algorithms, ("RS256",),
             "The signature algorithms accepted from the provider, whatever its metadata lists.",
             provider=True),
+    Setting("DECRYPTION_KEY", judge_private_keys, None,
+            "The private key that the provider encrypts ID tokens to: PEM, JWK or JWK Set (several"
+            " keys while they change). With one, ID tokens must be encrypted.",
+            provider=True, secret=True),
+    Setting("ALLOW_PLAIN_ID_TOKENS", judging.judge_flag, False,
+            "Whether unencrypted ID tokens are accepted in spite of a decryption key, as while the"
+            " provider is changed over.", provider=True),
     Setting("TOKEN_ENDPOINT_AUTH_METHOD", partial(judging.judge_choice, choices=AUTH_METHODS), None,
             "How the application proves itself to the provider: "
             + ", ".join(f"`{m}`" for m in AUTH_METHODS) + ". Found in the metadata when left out.",

@@ -13,6 +13,7 @@ from msgspec import Struct
 from . import judging, judging_files
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
 from .errors import ConfigurationError
+from .judging_keys import PrivateKey
 
 __all__ = [
     "ENTRA_HOSTS",
@@ -54,6 +55,8 @@ class ProviderSettings(Struct, frozen=True):
     api_clients: tuple[str, ...] | None = None
     api_algorithms: tuple[str, ...] = ("RS256",)
     api_introspection: bool = False
+    decryption_key: tuple[PrivateKey, ...] | None = None
+    allow_plain_id_tokens: bool = False
 
     def __repr__(self) -> str:  # without the secret
         return f"<{type(self).__name__} {self.name!r}: {self.client_id!r} at {self.issuer!r}>"
@@ -264,6 +267,10 @@ def _judge_provider(provider: ProviderSettings, several: bool, reader: _Reader) 
         reader.problems.append(
             f"{shown('api_introspection')} needs {shown('client_secret')} and"
             f" {shown('api_audience')}; set both."
+        )
+    if provider.allow_plain_id_tokens and not provider.decryption_key:
+        reader.problems.append(
+            f"{shown('allow_plain_id_tokens')} is set without {shown('decryption_key')}; remove it."
         )
     max_age = provider.authorization_params.get("max_age")
     if max_age is not None and not re.fullmatch(r"\d{1,9}", max_age):

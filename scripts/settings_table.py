@@ -39,6 +39,10 @@ CHINESE: dict[str, str] = {
     "全部权限范围。否则 `scopes_required` 不放行任何人。",
     "USERINFO": "登录时是否读取用户信息端点（userinfo），前提是身份提供方有这个端点。",
     "ID_TOKEN_ALGORITHMS": "接受身份提供方使用的签名算法；元数据中列出的其他算法一律不算数。",
+    "DECRYPTION_KEY": "身份提供方加密 ID 令牌所用公钥对应的私钥：PEM、JWK 或 JWK Set"
+    "（更换期间可有多把）。设置后，ID 令牌必须加密。",
+    "ALLOW_PLAIN_ID_TOKENS": "设置了解密私钥时，是否仍接受未加密的 ID 令牌，"
+    "例如在身份提供方切换期间。",
     "TOKEN_ENDPOINT_AUTH_METHOD": "本应用向身份提供方证明自己的方式：`client_secret_basic`、"
     "`client_secret_post` 或 `none`。不设置时根据元数据决定。",
     "AUTHORIZATION_PARAMS": "授权请求的附加参数，例如 `prompt`、`acr_values`、`max_age` 或"

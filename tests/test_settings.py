@@ -61,6 +61,8 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "ASSUME_GRANTED_SCOPES": ("yes", True, "perhaps"),
     "USERINFO": ("no", False, "maybe"),
     "ID_TOKEN_ALGORITHMS": (["ES256"], ("ES256",), ["none"]),
+    "DECRYPTION_KEY": (None, None, "x"),  # test_judging_keys.py
+    "ALLOW_PLAIN_ID_TOKENS": ("no", False, "maybe"),
     "TOKEN_ENDPOINT_AUTH_METHOD": ("client_secret_post", "client_secret_post", "tls_client_auth"),
     "AUTHORIZATION_PARAMS": ({"prompt": "login"}, {"prompt": "login"}, {"state": "x"}),
     "REQUIRED_ACR": ("a b", ("a", "b"), []),

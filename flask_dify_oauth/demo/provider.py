@@ -43,6 +43,7 @@ class DemoProvider:
 
     :ivar claims_for_account: ``(account, scopes) -> claims`` for ID token and userinfo.
     :ivar shape_id_token: the last word on an ID token's claims, before they are signed.
+    :ivar wrap_id_token: what becomes of an ID token once it is signed, such as encryption.
     :ivar shape_userinfo: the same for userinfo.
     :ivar shape_metadata: the same for the discovery document.
     :ivar id_token_header: members to replace in the ID token's header; None leaves one out.
@@ -63,6 +64,7 @@ class DemoProvider:
             Account.claims
         )
         self.shape_id_token: _Shape = dict
+        self.wrap_id_token: Callable[[str], str] = str
         self.shape_userinfo: _Shape = dict
         self.shape_metadata: _Shape = dict
         self.id_token_header: dict[str, Any] = {}
@@ -129,11 +131,12 @@ class DemoProvider:
             claims["at_hash"] = half_hash(access_token)
         person = self.claims_for_account(grant.account, grant.scopes)
         claims |= person if client.claims_in_id_token else {"sub": person["sub"]}
-        return self.keys.sign(
+        signed = self.keys.sign(
             self.shape_id_token(claims),
             algorithm=client.id_token_signed_response_alg,
             header=self.id_token_header,
         )
+        return self.wrap_id_token(signed)
 
     def end_session(self, sid: str) -> list[LogoutNotice]:
         """End a browser's session here and tell its applications (Back-Channel Logout 1.0)."""

@@ -233,10 +233,10 @@ class Tokens:
 
     def _confirm(self, client: Client, session: Session, identity: Identity, held: Held) -> Held:
         """Verify the answer that the vault keeps, then use it (OIDC Core, section 12.2)."""
-        answer = held.vault["pending"]
+        answer, id_token = held.vault["pending"], None
         try:
             if answer["id_token"] is not None:
-                client.verify_renewed(
+                id_token = client.verify_renewed(
                     answer["id_token"],
                     answer["access_token"],
                     claims_of(held.vault["id_token"]),
@@ -245,7 +245,7 @@ class Tokens:
         except TokenRefused as error:
             # These may be another person's tokens; nothing of this session can be trusted now.
             self._gone(session, identity, error.detail, reason="token_refused")
-        kept = self._write(session, held, renewed(held.vault))
+        kept = self._write(session, held, renewed(held.vault, id_token))
         if kept is None:
             return self._read_after(session, identity, held.vault)
         if answer["scope"] is not None:

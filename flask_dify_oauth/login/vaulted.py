@@ -1,8 +1,8 @@
 """What a session's vault holds of the provider's tokens, and what a refresh makes of it.
 
-Its members: ``access_token``, ``id_token`` (the newest), ``refresh_token``, ``expires_at`` and
-``renewed_at`` (epoch seconds), ``scope``; and ``pending``, an answer to a refresh that is safely
-stored but not verified yet.
+Its members: ``access_token``, ``id_token`` (the newest, out of its encryption), ``refresh_token``,
+``expires_at`` and ``renewed_at`` (epoch seconds), ``scope``; and ``pending``, an answer to a
+refresh that is safely stored but not verified yet.
 """
 
 from __future__ import annotations
@@ -77,18 +77,20 @@ def pending_of(vault: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return pending
 
 
-def renewed(vault: Mapping[str, Any]) -> Vault:
+def renewed(vault: Mapping[str, Any], id_token: str | None) -> Vault:
     """The vault with the verified answer in place of what it replaces.
 
     The scope only ever becomes narrower (RFC 6749, section 6).
+
+    :param id_token: the answer's own, out of its encryption; None: there was none.
     """
     answer = vault["pending"]
     result = {name: value for name, value in vault.items() if name != "pending"}
     result["access_token"] = answer["access_token"]
     result["expires_at"] = answer["expires_at"]
     result["renewed_at"] = answer["received"]
-    if answer["id_token"] is not None:
-        result["id_token"] = answer["id_token"]
+    if id_token is not None:
+        result["id_token"] = id_token
     if answer["scope"] is not None:
         granted = set((vault.get("scope") or "").split())
         result["scope"] = " ".join(word for word in answer["scope"].split() if word in granted)

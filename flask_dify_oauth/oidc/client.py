@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -12,6 +13,7 @@ from authlib.oauth2.client import OAuth2Client
 
 from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings, Settings
+from .decryption import Decryption
 from .discovery import Discovery, Metadata
 from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
@@ -72,6 +74,10 @@ class Client:
             settings.client_id, settings.id_token_algorithms, self.preset.issuer_fits, self._skew
         )
 
+        self._decryption = Decryption(
+            settings.decryption_key or (), plain=settings.allow_plain_id_tokens
+        )
+
     @property
     def keys(self) -> KeyStore:
         """The provider's keys."""
@@ -122,11 +128,13 @@ class Client:
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> TokenSet:
         """Exchange a code for tokens (RFC 6749, section 4.1.3). One request, never repeated.
 
+        The ID token comes out of its encryption, and is not verified yet.
+
         :raises ProviderRefused: the provider says no.
         :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
         """
         metadata = self.metadata()
-        return redeem(
+        tokens = redeem(
             self._transport.session(),
             self.settings,
             metadata.token_endpoint,
@@ -135,6 +143,7 @@ class Client:
             redirect_uri=redirect_uri,
             verifier=verifier,
         )
+        return replace(tokens, id_token=self._decryption.signed_id_token(tokens.id_token))
 
     def renew(self, refresh_token: str) -> Renewal:
         """New tokens for a refresh token (RFC 6749, section 6). One request, never repeated.
@@ -172,15 +181,17 @@ class Client:
 
     def verify_renewed(
         self, id_token: str, access_token: str, before: Mapping[str, Any], received: float
-    ) -> dict[str, Any]:
-        """The claims of an ID token that came with a refresh; see :func:`verify_renewed_id_token`.
+    ) -> str:
+        """An ID token that came with a refresh, verified and out of its encryption.
+
+        See :func:`verify_renewed_id_token`.
 
         :param before: the claims of the ID token of the sign-in.
         :param received: when it came, in epoch seconds.
         """
-        return verify_renewed_id_token(
-            id_token, self._keys, self._expected, access_token, before, received
-        )
+        signed = self._decryption.signed_id_token(id_token)
+        verify_renewed_id_token(signed, self._keys, self._expected, access_token, before, received)
+        return signed
 
     def userinfo(self, access_token: str, subject: str) -> dict[str, Any] | None:
         """The claims of the userinfo endpoint (OpenID Connect Core, section 5.3), None without one.
@@ -199,6 +210,7 @@ class Client:
         try:
             if kind == "application/jwt":
                 raw = response.content.decode("ascii", "replace").strip()
+                raw = self._decryption.signed(raw)
                 claims = verify_userinfo_jwt(raw, self._keys, self._expected, time.time())
             elif kind == "application/json":
                 claims = json_object(response.content)

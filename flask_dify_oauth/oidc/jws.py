@@ -18,6 +18,7 @@ __all__ = [
     "MOST_BYTES",
     "Header",
     "Signed",
+    "decode_segment",
     "parse_jws",
     "peek",
     "verify_jws",
@@ -58,7 +59,7 @@ class Signed(NamedTuple):
         :raises TokenRefused: when they are no JSON object.
         """
         try:
-            return json_object(_decode(self.payload))
+            return json_object(decode_segment(self.payload))
         except StrictError as error:
             raise TokenRefused(f"the token's claims: {error}") from None
 
@@ -67,7 +68,7 @@ class Signed(NamedTuple):
 @lru_cache(maxsize=64)
 def _header(segment: bytes) -> Header:
     try:
-        members = json_object(_decode(segment))
+        members = json_object(decode_segment(segment))
         alg, kid = text(members, "alg"), optional_text(members, "kid")
         typ = optional_text(members, "typ")
     except StrictError as error:
@@ -102,7 +103,7 @@ def parse_jws(
     if header.kind not in types:
         raise TokenRefused(f"the token is of type {header.members.get('typ')!r}")
     try:
-        return Signed(header, signed, _decode(signature), payload)
+        return Signed(header, signed, decode_segment(signature), payload)
     except StrictError as error:
         raise TokenRefused(f"the token's signature: {error}") from None
 
@@ -160,12 +161,16 @@ def peek(raw: str) -> dict[str, Any]:
     :raises TokenRefused: when it is none.
     """
     try:
-        return json_object(_decode(raw.encode("utf-8", "replace").split(b".")[1]))
+        return json_object(decode_segment(raw.encode("utf-8", "replace").split(b".")[1]))
     except (StrictError, IndexError):
         raise TokenRefused("the token is no JWT") from None
 
 
-def _decode(segment: bytes) -> bytes:
+def decode_segment(segment: bytes) -> bytes:
+    """The bytes of a token's part.
+
+    :raises StrictError: it is no base64url.
+    """
     try:
         return a2b_base64(segment.translate(_STANDARD) + b"=" * (-len(segment) % 4))
     except ValueError:

@@ -101,10 +101,15 @@ function build() {
     },
     loadExistingGrant,
     pkce: { required: () => true },
+    enabledJWA: {
+      idTokenEncryptionAlgValues: ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW', 'dir'],
+      userinfoEncryptionAlgValues: ['RSA-OAEP-256', 'ECDH-ES+A256KW'],
+    },
     rotateRefreshToken: () => true,
     features: {
       devInteractions: { enabled: false },
       jwtUserinfo: { enabled: true },
+      encryption: { enabled: true },
       backchannelLogout: { enabled: true },
       revocation: { enabled: true },
       introspection: { enabled: true },
