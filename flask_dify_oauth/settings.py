@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -14,6 +13,7 @@ from . import judging, judging_files
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
 from .errors import ConfigurationError
 from .judging_keys import PrivateKey
+from .provider_rules import provider_problems
 
 __all__ = [
     "ENTRA_HOSTS",
@@ -167,7 +167,8 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     }
     providers = _read_providers(config, values.pop("providers"), reader)
     for provider in providers.values():
-        _judge_provider(provider, config.get(f"{PREFIX}PROVIDERS") is not None, reader)
+        several = config.get(f"{PREFIX}PROVIDERS") is not None
+        reader.problems += provider_problems(provider, several=several)
     keys = [("SECRET_KEY", config.get("SECRET_KEY") or "")]
     fallbacks = config.get("SECRET_KEY_FALLBACKS") or []
     if not isinstance(fallbacks, (list, tuple)):
@@ -244,57 +245,3 @@ def _read_entry(
     for key in ("issuer", "client_id"):
         reader.require(f"{where}[{key!r}]", values[key])
     return None if len(reader.problems) > before else ProviderSettings(name, **values)
-
-
-def _judge_provider(provider: ProviderSettings, several: bool, reader: _Reader) -> None:
-    """What only shows when the values of one provider are seen together."""
-
-    def shown(key: str) -> str:
-        if several:
-            return f"{PREFIX}PROVIDERS[{provider.name!r}][{key!r}]"
-        return PREFIX + key.upper()
-
-    method = provider.token_endpoint_auth_method
-    if method == "none" and provider.client_secret:
-        reader.problems.append(
-            f"{shown('token_endpoint_auth_method')} is none beside a secret; remove one of them."
-        )
-    if method not in (None, "none") and not provider.client_secret:
-        reader.problems.append(
-            f"{shown('token_endpoint_auth_method')} needs {shown('client_secret')}; set it."
-        )
-    if provider.api_introspection and not (provider.client_secret and provider.api_audience):
-        reader.problems.append(
-            f"{shown('api_introspection')} needs {shown('client_secret')} and"
-            f" {shown('api_audience')}; set both."
-        )
-    if provider.allow_plain_id_tokens and not provider.decryption_key:
-        reader.problems.append(
-            f"{shown('allow_plain_id_tokens')} is set without {shown('decryption_key')}; remove it."
-        )
-    max_age = provider.authorization_params.get("max_age")
-    if max_age is not None and not re.fullmatch(r"\d{1,9}", max_age):
-        reader.problems.append(
-            f"{shown('authorization_params')} has a max_age that is no number; write seconds."
-        )
-    issuer = urlsplit(provider.issuer)
-    tenant = issuer.path.strip("/").partition("/")[0]
-    for key, preset, hosts in (
-        ("hosted_domain", "google", GOOGLE_HOSTS),
-        ("tenants", "entra", ENTRA_HOSTS),
-    ):
-        fits = provider.preset == preset or (not provider.preset and issuer.hostname in hosts)
-        if getattr(provider, key) is not None and not fits:
-            reader.problems.append(
-                f"{shown(key)} is checked at the preset {preset} alone; remove it."
-            )
-    if provider.preset == "entra" or issuer.hostname in ENTRA_HOSTS:
-        if not tenant:
-            reader.problems.append(
-                f"{shown('issuer')} names no tenant; write https://{ENTRA_HOSTS[0]}/TENANT/v2.0."
-            )
-        elif tenant in MULTI_TENANT and not provider.tenants:
-            reader.problems.append(
-                f"{shown('tenants')} is not set though the issuer is multi-tenant;"
-                " name the tenant ids that may sign in, or '*' for any."
-            )

@@ -7,14 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
-
-from authlib.oauth2.client import OAuth2Client
 
 from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings, Settings
 from .decryption import Decryption
 from .discovery import Discovery, Metadata
+from .front_channel import authorization_url, with_hint
 from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .introspection import introspect
@@ -34,10 +32,6 @@ __all__ = ["Client", "Renewal", "TokenSet", "error_code"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 
-#: Characters of a log-out address: gunicorn refuses request lines of over 4094 bytes, nginx of
-#: over 8 kB. Where the hint does not fit, the provider asks the person. A form would hold any
-#: hint, but a provider whose cookies are SameSite=Lax would not know the browser that sent it.
-_MOST_ADDRESS = 4000
 #: Seconds that a revocation may wait for a connection or for more of an answer.
 _REVOCATION = 2.0
 
@@ -96,18 +90,12 @@ class Client:
         self, *, redirect_uri: str, state: str, nonce: str, verifier: str, extra: Mapping[str, str]
     ) -> str:
         """Where the browser signs in (OpenID Connect Core, 3.1.2.1; RFC 7636, 4.3: S256 always)."""
-        endpoint = self.metadata().authorization_endpoint
-        client = OAuth2Client(
-            None,
-            self.settings.client_id,
-            scope=" ".join(self.settings.scopes),
-            redirect_uri=redirect_uri,
-            code_challenge_method="S256",
+        return authorization_url(
+            self.metadata().authorization_endpoint,
+            self.settings,
+            {**extra, "redirect_uri": redirect_uri, "state": state, "nonce": nonce},
+            verifier=verifier,
         )
-        url, _ = client.create_authorization_url(
-            endpoint, state=state, code_verifier=verifier, nonce=nonce, **extra
-        )
-        return _unambiguous(str(url))
 
     def issuer_of_response(self, iss: str | None) -> None:
         """Compare the ``iss`` of an authorization response (RFC 9207, section 2.4).
@@ -255,11 +243,8 @@ class Client:
         if found is None:
             return None
         address, params = found
-        if id_token is not None and "post_logout_redirect_uri" in params:
-            hinted = _with_query(address, {**params, "id_token_hint": id_token})
-            if len(hinted) <= _MOST_ADDRESS:
-                return hinted
-        return _with_query(address, params)
+        standard = "post_logout_redirect_uri" in params
+        return with_hint(address, params, id_token if standard else None)
 
     def revoke(self, token: str, kind: str) -> bool:
         """Ask the provider to forget a token (RFC 7009); False where it has no place for that.
@@ -295,16 +280,3 @@ class Client:
             auth_method=self._auth_method(metadata),
             token=token,
         )
-
-
-def _with_query(address: str, params: Mapping[str, str]) -> str:
-    joint = "&" if urlsplit(address).query else "?"
-    return _unambiguous(f"{address}{joint}{urlencode(params)}")
-
-
-def _unambiguous(url: str) -> str:
-    """An address that names no parameter twice (RFC 6749, section 3.1)."""
-    names = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
-    if len(names) != len(set(names)):
-        raise ProviderUnusable("an address in the metadata sets a parameter that is ours")
-    return url
