@@ -123,6 +123,8 @@ SETTINGS: tuple[Setting, ...] = (
             provider=True),
     Setting("API_ALGORITHMS", judging.judge_algorithms, ("RS256",),
             "The signature algorithms accepted in access tokens.", provider=True),
+    Setting("API_SCOPES", judging.judge_scope_names, (),
+            "The scopes that the API knows, for clients that look for them (RFC 9728)."),
     Setting("API_INTROSPECTION", judging.judge_flag, False,
             "Whether the provider is asked about access tokens that are no JWTs.", provider=True),
     Setting("API_INTROSPECTION_MAX_AGE", partial(_seconds, least=0, most=3600), 30.0,

@@ -203,6 +203,8 @@ class BearerRefused(DifyOAuthError):
 
     code = "invalid_token"
     status = 401
+    #: what the view wants, so that a client asks for it at once
+    scopes: tuple[str, ...] = ()
 
 
 class ProviderUnusable(DifyOAuthError):

@@ -120,6 +120,10 @@ class DifyOAuth:
         app.session_interface = sessions
         several = len(settings.providers) > 1
         app.register_blueprint(make_blueprint(settings.url_prefix, several=several))
+        if settings.takes_tokens:
+            from .login.api_blueprint import make_api_blueprint
+
+            app.register_blueprint(make_api_blueprint())
         app.register_error_handler(DifyOAuthError, answer_failure)
         app.context_processor(_template_names)
         app.cli.add_command(commands)

@@ -25,6 +25,7 @@ __all__ = [
     "judge_issuer",
     "judge_parameters",
     "judge_prefix",
+    "judge_scope_names",
     "judge_scopes",
     "judge_seconds",
     "judge_secret_key",
@@ -177,11 +178,16 @@ def judge_words(value: object) -> tuple[str, ...]:
 
 
 def judge_scopes(value: object) -> tuple[str, ...]:
+    words = judge_scope_names(value)
+    if "openid" not in words:
+        raise ValueError("lacks 'openid'; add it, or the provider sends no ID token")
+    return words
+
+
+def judge_scope_names(value: object) -> tuple[str, ...]:
     words = judge_words(value)
     if bad := [word for word in words if not _SCOPE.fullmatch(word)]:
         raise ValueError(f"has {bad[0]!r}, which is no scope; write words like 'openid profile'")
-    if "openid" not in words:
-        raise ValueError("lacks 'openid'; add it, or the provider sends no ID token")
     return tuple(dict.fromkeys(words))
 
 

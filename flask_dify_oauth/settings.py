@@ -84,6 +84,7 @@ class Settings(Struct, frozen=True):
     discovery_lifetime: float
     audit_file: str | None
     audit_required: bool
+    api_scopes: tuple[str, ...]
     api_introspection_max_age: float
     secret_keys: tuple[bytes, ...]
 
@@ -101,6 +102,11 @@ class Settings(Struct, frozen=True):
         if self.session_limit is None:
             return None
         return self.session_limit, self.session_limit_reached == "refuse_new"
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether any access token counts."""
+        return any(provider.api_audience for provider in self.providers.values())
 
     @property
     def refresh_patience(self) -> float:

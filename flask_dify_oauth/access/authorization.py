@@ -57,15 +57,24 @@ def read_authorization(header: str | None, *, in_query: bool = False) -> Sent:
     return Sent(scheme.lower(), token)
 
 
-def challenge(scheme: str, code: str, parameters: Mapping[str, str]) -> str:
+def challenge(
+    scheme: str,
+    code: str,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    metadata: str | None = None,
+) -> str:
     """A value for ``WWW-Authenticate``.
 
     :param code: of the failure; one that means that nothing was sent is not told (RFC 6750, 3).
     :param parameters: more of them; what cannot stand in quotes is left out.
+    :param metadata: where clients read about the API (RFC 9728, section 5.1).
     """
     told = {"realm": "api"}
     if code in _ERRORS:
         told["error"] = _ERRORS[code]
-    told.update(parameters)
+    told.update(parameters or {})
+    if metadata is not None:
+        told["resource_metadata"] = metadata
     pairs = (f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in told.items())
     return f"{scheme} {', '.join(pairs)}"

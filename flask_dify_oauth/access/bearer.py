@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from flask import Response, request
 from msgspec import Struct
 
+from ..errors import BearerRefused
 from ..sessions.session import current_session
 from .authorization import challenge, read_authorization, uses_token
 from .identity import NOBODY, Identity
@@ -15,7 +16,7 @@ from .identity import NOBODY, Identity
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .gatekeeper import Gatekeeper
+    from .gatekeeper import Api, Gatekeeper
     from .needs import Need, Needs
 
 __all__ = ["Door", "admit", "bearer_required", "comes_with_token", "door_of", "offer_token"]
@@ -58,12 +59,13 @@ def comes_with_token() -> bool:
     return session is not None and session.bearer is not None
 
 
-def admit(keeper: Gatekeeper, door: Door) -> None:
+def admit(keeper: Gatekeeper, door: Door, needs: Iterable[Need] = ()) -> None:
     """Let the sender of an access token be the person of this request.
 
     The session is not opened then, whatever cookie was sent, and a token that is refused is not
     made good by a session.
 
+    :param needs: what will be asked of the sender, for the answer to somebody without a token.
     :raises BearerRefused: an access token is needed, or the one that was sent does not count.
     :raises ProviderUnavailable, ProviderUnusable: it cannot be said now.
     """
@@ -72,13 +74,21 @@ def admit(keeper: Gatekeeper, door: Door) -> None:
         return
     session = keeper.sessions.current()
     session.set_aside(_STRANGER)
-    sent = read_authorization(header, in_query="access_token" in request.args)
-    session.set_aside(keeper.api.bearer(request, sent, door.provider))
+    try:
+        sent = read_authorization(header, in_query="access_token" in request.args)
+        session.set_aside(keeper.api.bearer(request, sent, door.provider))
+    except BearerRefused as error:
+        if needs:
+            from .needs import scopes_of
+
+            error.scopes = scopes_of(needs)
+        raise
 
 
-def offer_token(answer: Response) -> None:
+def offer_token(api: Api, answer: Response) -> None:
     """Say in an answer to nobody that an access token would do."""
-    answer.headers.add("WWW-Authenticate", challenge("Bearer", "no_token", {}))
+    address = api.metadata_address(request)
+    answer.headers.add("WWW-Authenticate", challenge("Bearer", "no_token", metadata=address))
 
 
 @overload

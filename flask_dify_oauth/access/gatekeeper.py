@@ -23,6 +23,9 @@ class Api(Protocol):
     def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
         """Who brings this token."""
 
+    def metadata_address(self, request: Request) -> str | None:
+        """Where clients read about the API (RFC 9728)."""
+
 
 class Gatekeeper(Protocol):
     """What one application registered."""

@@ -59,12 +59,12 @@ def _turned_away(
     if door is not None:
         from .bearer import admit, offer_token
 
-        admit(keeper, door)
+        admit(keeper, door, needs)
     who = current_identity()
     if not who:
         unknown = keeper.challenge()
         if door is not None and unknown.status_code == 401:
-            offer_token(unknown)
+            offer_token(keeper.api, unknown)
         return unknown
     if who.is_machine and people:
         raise BearerRefused("a program speaks for itself", code="people_only", status=403)

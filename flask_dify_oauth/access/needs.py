@@ -32,6 +32,7 @@ __all__ = [
     "level",
     "needs_of",
     "refusal",
+    "scopes_of",
 ]
 
 _logger = logging.getLogger("flask_dify_oauth")
@@ -144,6 +145,12 @@ def needs_of(**given: Unpack[Needs]) -> tuple[Need, ...]:
         except ValueError as error:
             raise ValueError(f"{key} {error}") from None
     return tuple(needs)
+
+
+def scopes_of(needs: Iterable[Need]) -> tuple[str, ...]:
+    """The scopes that needs name, each once."""
+    named = (need for need in needs if isinstance(need, Held) and need.kind == "scopes")
+    return tuple(dict.fromkeys(name for need in named for name in need.names))
 
 
 def held(kind: str, names: object, *, every: bool = False) -> Held:
@@ -261,7 +268,7 @@ def refusal(
     error = Forbidden(detail)
     if scopes_alone:
         error = InsufficientScope(detail)
-        error.scopes = tuple(word for need in names for word in need.names)
+        error.scopes = scopes_of(names)
     if tell:
         error.missing = tuple(
             Missing(

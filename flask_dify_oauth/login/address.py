@@ -77,8 +77,11 @@ class Addresses:
 
     def absolute(self, request: Request, path: str) -> str:
         """The whole address of one of our routes, the same at every call."""
-        base = self._external or request.host_url.rstrip("/") + self.base_path(request)
-        return base + self._prefix + path
+        return self.absolute_base(request) + self._prefix + path
+
+    def absolute_base(self, request: Request) -> str:
+        """The application's whole address, without a slash at its end."""
+        return self._external or request.host_url.rstrip("/") + self.base_path(request)
 
     def redirect_uri(self, request: Request, provider: str) -> str:
         """One constant per provider: answers cannot be mixed up (RFC 9700, section 4.4)."""

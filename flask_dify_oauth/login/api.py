@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from flask import Request
 
+from ..errors import InsecureTransport
 from .address import Addresses
 from .clients import Clients
 
 if TYPE_CHECKING:
     from ..access.api_tokens import ApiTokens, Bearer
     from ..access.authorization import Sent
+    from ..access.resource import Resource
     from ..settings import Settings
 
 __all__ = ["Api"]
@@ -26,11 +28,6 @@ class Api:
         self._addresses = addresses
         self._made: ApiTokens | None = None
 
-    @property
-    def configured(self) -> bool:
-        """Whether any access token is accepted."""
-        return any(known.api_audience for known in self._settings.providers.values())
-
     def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
         """Who brings this token.
 
@@ -41,6 +38,25 @@ class Api:
         """
         self._addresses.check(request)
         return self._tokens().bearer(sent, provider)
+
+    def resource(self, request: Request) -> Resource:
+        """What is told about the API.
+
+        :raises InsecureTransport: its address cannot be said.
+        """
+        self._addresses.check(request)
+        from ..access.resource import Resource
+
+        return Resource(self._settings, self._addresses.absolute_base(request))
+
+    def metadata_address(self, request: Request) -> str | None:
+        """Where it is told, for ``WWW-Authenticate``; None where that cannot be said."""
+        if not self._settings.takes_tokens:
+            return None
+        try:
+            return self.resource(request).address(request.path)
+        except InsecureTransport:
+            return None
 
     def _tokens(self) -> ApiTokens:
         if self._made is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from ..access.authorization import challenge
 from ..access.bearer import comes_with_token
 from ..errors import BearerRefused, DifyOAuthError, InsufficientScope, StepUpNeeded
 from .pages import error_response
+from .parts import current_parts
 from .step_up import told
 
 __all__ = ["answer_api", "concerns_api"]
@@ -24,7 +25,7 @@ def answer_api(error: DifyOAuthError) -> Response:
     """The answer for an error (RFC 6750, section 3). No session is touched."""
     parameters: dict[str, str] = {}
     members: dict[str, Any] = {}
-    if isinstance(error, InsufficientScope) and error.scopes:
+    if isinstance(error, (BearerRefused, InsufficientScope)) and error.scopes:
         parameters = {"scope": " ".join(error.scopes)}
         members = {"scope": parameters["scope"]}
     elif isinstance(error, StepUpNeeded):  # RFC 9470, section 3
@@ -32,6 +33,7 @@ def answer_api(error: DifyOAuthError) -> Response:
         parameters = {"error": error.code} | {name: str(v) for name, v in members.items()}
     response = error_response(error, as_json=True, members=members)
     if isinstance(error, (BearerRefused, InsufficientScope, StepUpNeeded)):
-        value = challenge("Bearer", error.code, parameters)
+        address = current_parts().api.metadata_address(request)
+        value = challenge("Bearer", error.code, parameters, metadata=address)
         response.headers.add("WWW-Authenticate", value)
     return response

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "current_parts", "parts_of"]
 
 
+#: our blueprints: the sign-in, and what clients read about the API
+_OURS = ("dify_oauth", "dify_oauth_api")
+
+
 class Parts(Struct, eq=False):
     """Stands in ``app.extensions["dify_oauth"]``; guards ask it as their ``Gatekeeper``."""
 
@@ -50,7 +54,7 @@ class Parts(Struct, eq=False):
 
     def owns_endpoint(self, endpoint: str | None) -> bool:
         """Whether a route belongs to the sign-in itself."""
-        return endpoint is not None and endpoint.startswith("dify_oauth.")
+        return endpoint is not None and endpoint.partition(".")[0] in _OURS
 
 
 def current_parts() -> Parts:

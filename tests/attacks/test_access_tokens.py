@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flask_dify_oauth.oidc.keys import REFETCH_PAUSE
-from tests.bearer.desk import AUDIENCE, GONE, Desk
+from tests.bearer.desk import AUDIENCE, GONE, Desk, challenge
 from tests.conftest import MakeApp
 
 from .forge import b64, b64json, half_hash, jwk, jws, key
@@ -296,7 +296,7 @@ def test_hostile(make: Make, desk: Desk, log: LogTrap) -> None:
     assert answer.status_code == 401, answer.text
     assert answer.mimetype == "application/problem+json"
     told = answer.headers.getlist("WWW-Authenticate")
-    assert told == ['Bearer realm="api", error="invalid_token"'], told
+    assert told == [challenge('error="invalid_token"')], told
     assert answer.get_json()["error"] == "invalid_token"
     # The answer says no more; the log has the reason under the id, in one line, and no token.
     lines = [line for line in log.lines if answer.get_json()["error_id"] in line]
@@ -369,7 +369,7 @@ def test_two_tokens_at_once(desk: Desk) -> None:
         answer = desk.client.get(path, headers=headers)
         assert answer.status_code == 400
         told = answer.headers["WWW-Authenticate"]
-        assert told == 'Bearer realm="api", error="invalid_request"'
+        assert told == challenge('error="invalid_request"')
         assert answer.get_json()["error"] == "invalid_authorization"
 
 
@@ -381,4 +381,4 @@ def test_a_token_elsewhere_is_none(desk: Desk) -> None:
     for name in ("Cookie", "X-Access-Token", "Proxy-Authorization", "X-Forwarded-Access-Token"):
         answer = desk.send(None, headers={name: f"Bearer {token}", "x": f"access_token={token}"})
         assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+        assert answer.headers["WWW-Authenticate"] == challenge()

@@ -12,9 +12,16 @@ from tests.attacks.behaviour import GONE, Changes, change
 from tests.attacks.forge import jws, key
 from tests.attacks.provider import Provider
 
-__all__ = ["AUDIENCE", "GONE", "Desk"]
+__all__ = ["AUDIENCE", "GONE", "METADATA", "Desk", "challenge"]
 
 AUDIENCE = "https://api.example.com"
+#: where an application without a public address tells about its API
+METADATA = 'resource_metadata="http://localhost/.well-known/oauth-protected-resource"'
+
+
+def challenge(*parameters: str, scheme: str = "Bearer") -> str:
+    """``WWW-Authenticate`` with these parameters between the first and the last."""
+    return f"{scheme} " + ", ".join(['realm="api"', *parameters, METADATA])
 
 
 class Desk:

@@ -15,10 +15,10 @@ from tests.access.helpers import client_of
 from tests.attacks.provider import Provider
 from tests.conftest import MakeApp
 
-from .desk import AUDIENCE, GONE, Desk
+from .desk import AUDIENCE, GONE, Desk, challenge
 
 MakeDesk = Callable[..., Desk]
-REALM = 'Bearer realm="api"'
+BARE = challenge()
 
 
 def test_the_sender_is_the_person_of_the_request(desk: Desk) -> None:
@@ -46,7 +46,7 @@ def test_nothing_of_it_is_kept(desk: Desk, caplog: pytest.LogCaptureFixture) -> 
 def test_nothing_sent_is_not_called_an_error(desk: Desk) -> None:
     answer = desk.send(None)
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == REALM
+    assert answer.headers["WWW-Authenticate"] == BARE
     assert answer.mimetype == "application/problem+json"
     assert answer.get_json()["error"] == "no_token"
     assert "Cookie" not in answer.headers["Vary"]
@@ -54,7 +54,7 @@ def test_nothing_sent_is_not_called_an_error(desk: Desk) -> None:
 
 
 def test_other_schemes_are_nothing_sent(desk: Desk) -> None:
-    assert desk.send("YTpi", scheme="Basic").headers["WWW-Authenticate"] == REALM
+    assert desk.send("YTpi", scheme="Basic").headers["WWW-Authenticate"] == BARE
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
@@ -67,7 +67,7 @@ def test_scopes_are_all_needed_and_named(desk: Desk) -> None:
     answer = desk.send(desk.token(), "/api/write")
     assert answer.status_code == 403
     told = answer.headers["WWW-Authenticate"]
-    assert told == f'{REALM}, error="insufficient_scope", scope="notes:read notes:write"'
+    assert told == challenge('error="insufficient_scope"', 'scope="notes:read notes:write"')
     assert answer.get_json()["error"] == "insufficient_scope"
     assert answer.get_json()["scope"] == "notes:read notes:write"
     granted = desk.token(scope="notes:write notes:read")
@@ -93,8 +93,8 @@ def test_a_stronger_sign_in_is_asked_for_by_its_names(desk: Desk) -> None:
     assert desk.send(desk.token(auth_time=now, acr="gold"), "/api/fresh").status_code == 200
     answer = desk.send(desk.token(auth_time=now - 300, acr="tin"), "/api/fresh")
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == (
-        f'{REALM}, error="insufficient_user_authentication", acr_values="gold", max_age="60"'
+    assert answer.headers["WWW-Authenticate"] == challenge(
+        'error="insufficient_user_authentication"', 'acr_values="gold"', 'max_age="60"'
     )
     assert answer.get_json()["max_age"] == 60
 
@@ -104,7 +104,7 @@ def test_a_session_is_no_token(op: Provider, build: MakeApp) -> None:
     assert client_of(app).get("/api/both").status_code == 200
     answer = client_of(app).get("/api")
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == REALM
+    assert answer.headers["WWW-Authenticate"] == BARE
     assert answer.mimetype == "application/problem+json"
 
 
@@ -224,7 +224,8 @@ def test_whole_applications_can_take_tokens(op: Provider, build: MakeApp) -> Non
     desk = Desk(op, app)
     assert desk.send(desk.token(), "/").text == "public"
     assert desk.send(desk.token(scope="x"), "/").status_code == 403
-    assert desk.send(None, "/").headers["WWW-Authenticate"] == REALM
+    told = challenge('scope="notes:read"')
+    assert desk.send(None, "/").headers["WWW-Authenticate"] == told
     assert client_of(app).get("/").status_code == 401
     assert desk.send(None, "/nowhere").status_code == 401
     assert client_of(app).get("/login").status_code != 401

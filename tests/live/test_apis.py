@@ -53,9 +53,12 @@ def test_a_person_by_a_jwt(portal: Portal, provider: OidcProvider, alice: Person
     assert told(ask(portal, given["access_token"], "/api/notes"))["subject"] == "alice-0001"
     refused = ask(portal, given["access_token"], "/api/written")
     assert refused.status_code == 403
-    assert refused.headers["WWW-Authenticate"] == (
-        'Bearer realm="api", error="insufficient_scope", scope="notes:write"'
+    told_how = refused.headers["WWW-Authenticate"]
+    assert told_how.startswith(
+        'Bearer realm="api", error="insufficient_scope", scope="notes:write", resource_metadata='
     )
+    metadata = requests.get(told_how.rpartition("=")[2].strip('"'), timeout=20).json()
+    assert metadata["authorization_servers"] == [provider.issuer]
 
 
 def test_the_same_person_by_session_and_by_token(
