@@ -77,7 +77,7 @@ class RedisStore(RedisLists):
         if answer is None:
             return None
         stored = stored_from(answer[0], now + answer[1] / 1000)
-        return stored if stored.idle_until > now else None
+        return stored if stored is not None and stored.idle_until > now else None
 
     def create(
         self,
@@ -135,7 +135,9 @@ class RedisStore(RedisLists):
                 return False
             value, left, sealed, whose = there
             stored = stored_from(value, time.time() + left / 1000)
-            if stored.idle_until <= time.time() or expected not in (None, sealed):
+            if stored is None or stored.idle_until <= time.time():
+                return False
+            if expected not in (None, sealed):
                 return False
             owner, note = owner_from(whose)
             # Nobody knows the new key before this method returns: until the old one is deleted,

@@ -138,7 +138,7 @@ class RedisLists:
         for number, member in enumerate(members):
             left, ends, whose = answers[3 * number : 3 * number + 3]
             owner, note = owner_from(whose)
-            if owner is None or not ends or left <= 0 or int(ends) / 1000 <= now:
+            if owner is None or not ends.isdigit() or left <= 0 or int(ends) / 1000 <= now:
                 continue
             ends_at = int(ends) / 1000
             yield Listed(member, owner, note, min(now + left / 1000, ends_at), ends_at)

@@ -3,7 +3,8 @@
 A session is three keys in one slot: the session itself (``s``: 13 digits with the epoch
 milliseconds of its absolute end, 8 bytes that change with every change, the record), its vault
 (``v``) and whose it is (``o``). All three live as long as the session may idle. An index is a
-sorted set of session keys by their absolute end.
+sorted set of session keys by their absolute end. A value that begins otherwise, as another
+version may write it, has ended.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Script:
 
 _LASTS = """
 local function lasts(head, idle, now)
-  return math.min(tonumber(idle), tonumber(string.sub(head, 1, 13)) - tonumber(now))
+  return math.min(tonumber(idle), (tonumber(string.sub(head, 1, 13)) or 0) - tonumber(now))
 end
 """
 _NAMES = """
@@ -170,7 +171,7 @@ return 1
 READ_VAULT = Script(
     """
 local ends = redis.call('GETRANGE', KEYS[1], 0, 12)
-if ends == '' or tonumber(ends) <= tonumber(ARGV[1]) then return false end
+if (tonumber(ends) or 0) <= tonumber(ARGV[1]) then return false end
 return redis.call('GET', KEYS[2])
 """
 )
@@ -178,7 +179,7 @@ return redis.call('GET', KEYS[2])
 WRITE_VAULT = Script(
     """
 local ends, left = redis.call('GETRANGE', KEYS[1], 0, 12), redis.call('PTTL', KEYS[1])
-if ends == '' or left <= 0 or tonumber(ends) <= tonumber(ARGV[3]) then return 0 end
+if left <= 0 or (tonumber(ends) or 0) <= tonumber(ARGV[3]) then return 0 end
 local there = redis.call('GET', KEYS[2]) or ''
 if there == ARGV[1] then return 1 end
 if there ~= ARGV[2] then return 0 end

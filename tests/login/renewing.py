@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from flask_dify_oauth.sessions.protocol import SessionStore
 from flask_dify_oauth.sessions.vault import open_vault, seal_vault
 from tests.kit import Browser, make_app
 from tests.login.helpers import cookies
+from tests.stores import in_threads
 
 ROOT = Path(__file__).parents[2]
 SCOPES = "openid profile email offline_access"
@@ -88,19 +88,7 @@ def refreshes(op: DemoProvider) -> int:
 
 def at_once(count: int, what: Callable[[], Any]) -> list[Any]:
     """The results of many threads that begin together."""
-    barrier, found = threading.Barrier(count), []
-
-    def run() -> None:
-        barrier.wait()
-        found.append(what())
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(found) == count
-    return found
+    return in_threads(count, lambda _: what())
 
 
 def ask(app: Flask, cookie: str, path: str = "/token") -> tuple[int, str]:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from flask_dify_oauth.errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
+from flask_dify_oauth.errors import ProviderUnavailable, ProviderUnusable
 from flask_dify_oauth.oidc.fresh import Fresh
+from tests import stores
 from tests.oidc.stub import Clock
 
 Error = type[ProviderUnavailable] | type[ProviderUnusable]
@@ -39,24 +40,8 @@ def source() -> Source:
 
 
 def in_threads(count: int, work: Callable[[], object]) -> list[object]:
-    """Run the work in so many threads that start together; results and errors alike."""
-    results: list[object] = []
-    barrier = threading.Barrier(count)
-
-    def run() -> None:
-        barrier.wait(5)
-        try:
-            results.append(work())
-        except DifyOAuthError as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(results) == count
-    return results
+    """The results of many threads that begin together, and what they raise."""
+    return stores.in_threads(count, lambda _: work())
 
 
 def test_a_value_is_kept_for_its_lifetime(source: Source) -> None:

@@ -159,12 +159,12 @@ def single(
 class Sentinels:
     """A master, replicas and three sentinels that watch them under the name ``people``."""
 
-    def __init__(self, folder: Path, replicas: int = 2) -> None:
+    def __init__(self, folder: Path, replicas: int = 2, binary: str | None = None) -> None:
         ports = free_ports(replicas + 4)
-        self.servers = [Server(folder, port=ports[0]).wait()]
+        self.servers = [Server(folder, port=ports[0], binary=binary).wait()]
         for port in ports[1 : replicas + 1]:
-            replica = Server(folder, "--replicaof", "127.0.0.1", str(ports[0]), port=port)
-            self.servers.append(replica)
+            copies = ["--replicaof", "127.0.0.1", str(ports[0])]
+            self.servers.append(Server(folder, *copies, port=port, binary=binary))
         self.sentinels = []
         for port in ports[replicas + 1 :]:
             config = folder / f"sentinel{port}.conf"
@@ -173,7 +173,9 @@ class Sentinels:
                 "sentinel down-after-milliseconds people 800\n"
                 "sentinel failover-timeout people 3000\n"
             )
-            self.sentinels.append(Server(folder, str(config), "--sentinel", port=port))
+            self.sentinels.append(
+                Server(folder, str(config), "--sentinel", port=port, binary=binary)
+            )
         try:
             for server in (*self.servers, *self.sentinels):
                 server.wait()
@@ -206,10 +208,10 @@ class Sentinels:
 class Cluster:
     """Three masters, and a replica for each where wanted."""
 
-    def __init__(self, folder: Path, replicas: int = 0) -> None:
+    def __init__(self, folder: Path, replicas: int = 0, binary: str | None = None) -> None:
         ports = free_ports(3 + 3 * replicas)
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "800"]
-        self.servers = [Server(folder, *options, port=port) for port in ports]
+        self.servers = [Server(folder, *options, port=port, binary=binary) for port in ports]
         try:
             for server in self.servers:
                 server.wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,17 +11,9 @@ import pytest
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Listed, Owner, Stored
 from tests.redis.conftest import KINDS
+from tests.stores import in_threads, key, lasting
 
 ALICE, BOB = Owner("https://id.example.com", "alice", "s1"), Owner("https://id.example.com", "bob")
-
-
-def key() -> bytes:
-    return os.urandom(32)
-
-
-def lasting(record: bytes = b"r", idle: float = 100, end: float = 1000) -> Stored:
-    now = time.time()
-    return Stored(record, now + idle, now + end)
 
 
 @pytest.fixture(params=KINDS)
@@ -39,24 +29,6 @@ def store(make_store: Callable[..., Any], kind: str) -> Any:
 @pytest.fixture
 def other(make_store: Callable[..., Any], kind: str) -> Any:
     return make_store(kind)
-
-
-def in_threads(number: int, job: Callable[[int], object]) -> list[Any]:
-    barrier, results = threading.Barrier(number), []
-
-    def run(which: int) -> None:
-        barrier.wait(5)
-        try:
-            results.append(job(which))
-        except Exception as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run, args=(which,)) for which in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return results
 
 
 def test_what_is_created_is_read_until_it_is_deleted(store: Any, other: Any) -> None:

@@ -16,8 +16,8 @@ from flask_dify_oauth.sessions.store import Owner
 from tests.kit import NAVIGATION
 from tests.redis import servers
 from tests.redis.conftest import open_store
-from tests.redis.test_contract import in_threads, key, lasting
 from tests.redis.test_near import warm
+from tests.stores import in_threads, key, lasting
 
 #: seconds in which everything is answered, and what a busy machine may add
 SOON, PATIENCE = 0.5, 0.5

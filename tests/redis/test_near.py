@@ -22,7 +22,7 @@ from flask_dify_oauth.sessions import near as near_module
 from flask_dify_oauth.sessions.store import Owner, Stored
 from tests.redis.conftest import open_store
 from tests.redis.servers import Sentinels, Server, single, until
-from tests.redis.test_contract import key, lasting
+from tests.stores import key, lasting
 
 
 def warm(store: Any, *keys: bytes) -> bool:
@@ -450,7 +450,7 @@ GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import sys, time, gevent
 from tests.redis.conftest import open_store
-from tests.redis.test_contract import key, lasting
+from tests.stores import key, lasting
 store, other = open_store(sys.argv[1]), open_store(sys.argv[1], near=0)
 keys = [key() for _ in range(300)]
 for k in keys: store.create(k, lasting(), None)

@@ -17,8 +17,8 @@ from flask_dify_oauth.sessions.store import Owner
 from tests.certificate import make_certificate
 from tests.redis import servers
 from tests.redis.conftest import open_store
-from tests.redis.test_contract import key, lasting
 from tests.redis.test_near import warm
+from tests.stores import key, lasting
 
 
 def works(store: Any, *, near: bool = True) -> None:

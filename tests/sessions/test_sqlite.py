@@ -6,22 +6,16 @@ import contextlib
 import os
 import sqlite3
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
 from flask_dify_oauth.sessions.store import Stored
-
-
-def lasting(record: bytes = b"r", idle: float = 100, end: float = 1000) -> Stored:
-    now = time.time()
-    return Stored(record, now + idle, now + end)
+from tests.stores import in_threads, lasting
 
 
 @pytest.fixture
@@ -185,24 +179,6 @@ def test_a_name_is_taken_once_until_its_time(store: SQLiteStore) -> None:
     assert store.take(b"b", now + 100) is True
     assert store.take(b"b", now + 100) is False
     assert count(store, "taken") == 2
-
-
-def in_threads(number: int, job: Callable[[int], object]) -> list[Any]:
-    barrier, results = threading.Barrier(number), []
-
-    def run(which: int) -> None:
-        barrier.wait(5)
-        try:
-            results.append(job(which))
-        except Exception as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run, args=(which,)) for which in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    return results
 
 
 def test_fifty_threads_one_winner(store: SQLiteStore) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +23,8 @@ from flask_dify_oauth.sessions import record
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
 from flask_dify_oauth.sessions.store import Owner
 from tests.sessions.conftest import Hours, Site
-from tests.sessions.test_sqlite import count, lasting
+from tests.sessions.test_sqlite import count
+from tests.stores import lasting
 
 
 @pytest.fixture
@@ -63,6 +67,63 @@ def test_a_full_disk(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> Non
     store.close()
     store.create(b"n%d" % written, lasting(), b"v")
     assert store.read(b"n%d" % written)
+
+
+FULL = """
+import os, pathlib, sys
+from flask_dify_oauth.errors import StoreUnavailable
+from tests.stores import lasting
+from flask_dify_oauth.sessions.sqlite import SQLiteStore
+folder = pathlib.Path(sys.argv[1])
+store = SQLiteStore(folder / "s.db")
+store.prepare()
+store.create(b"k", lasting(b"record"), b"vault")
+written = 0
+try:
+    while True:
+        store.create(b"n%d" % written, lasting(os.urandom(30_000)), b"v")
+        written += 1
+except StoreUnavailable as error:
+    print(written, error.detail)
+assert written > 5
+for _ in range(3):
+    assert store.read(b"k").record == b"record" and store.read_vault(b"k") == b"vault"
+    assert store.read(b"n%d" % (written - 1)) and store.read(b"n%d" % written) is None
+    try:
+        store.update(b"k", lambda old: os.urandom(100_000), 9e9)
+    except StoreUnavailable:
+        pass
+    else:
+        raise AssertionError("claimed as written")
+again = SQLiteStore(folder / "s.db")
+again.prepare()
+assert again.read(b"k").record == b"record"
+again.close()
+assert not list(folder.glob("*corrupt*"))
+os.system(f"mount -o remount,size=4m {folder}")
+store.create(b"n%d" % written, lasting(b"room"), b"v")
+assert store.read(b"n%d" % written).record == b"room"
+store.close()
+"""
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """One of a megabyte, which this test alone can see."""
+    alone = ["unshare", "--mount", "sh", "-c"]
+    mount = 'mount -t tmpfs -o size=1m none "$1"'
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(
+            [*alone, mount, "sh", str(tmp_path)], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("no disk can be mounted here")
+    done = subprocess.run(
+        [*alone, f'{mount} && exec "$2" -c "$3" "$1"', "sh", str(tmp_path), sys.executable, FULL],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "full" in done.stdout
 
 
 def test_a_worker_killed_in_the_middle_of_a_save(store: SQLiteStore) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
-from tests.sessions.test_sqlite import count, lasting, store
+from tests.sessions.test_sqlite import count, store
+from tests.stores import lasting
 
 __all__ = ["store"]
 

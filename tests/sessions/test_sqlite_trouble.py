@@ -19,7 +19,8 @@ from flask import Flask
 from flask_dify_oauth import ConfigurationError
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
-from tests.sessions.test_sqlite import count, in_threads, lasting
+from tests.sessions.test_sqlite import count
+from tests.stores import in_threads, lasting
 
 SOON = 1.4  # seconds within which an answer comes, whatever others do
 
