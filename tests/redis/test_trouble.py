@@ -83,7 +83,7 @@ def test_a_value_of_another_version_is_an_ended_session(
         assert store.move(k, key(), b"w") is False
         store.touch(k, far)
     store.delete(k)
-    assert store.delete_found(ALICE.issuer, "alice") == 1
+    assert len(store.delete_found(ALICE.issuer, "alice")) == 1
     assert store._client.command("EXISTS", session) == 0
 
 
@@ -126,7 +126,7 @@ def test_workers_killed_in_the_middle_of_a_save(make_store: Callable[..., Any], 
         assert len(set(vault)) == 1
         assert len(vault) == 50_000
     assert int(store.read(shared).record[:-1]) > 6
-    assert store.delete_found(ALICE.issuer, "alice") == len(found)
+    assert len(store.delete_found(ALICE.issuer, "alice")) == len(found)
     assert list(store.everyone()) == []
 
 
@@ -151,7 +151,7 @@ def test_valkey_with_sentinels_and_as_a_cluster(tmp_path: Path, shape: str) -> N
         assert len(store.find(ALICE.issuer, sid="s1")) == 1
         if shape == "sentinels":
             servers.until(lambda: store.read(k) and len(store.near) == 1)
-        assert store.delete_found(ALICE.issuer, "alice") == 1
+        assert len(store.delete_found(ALICE.issuer, "alice")) == 1
         assert store.read(k) is None
         store.close()
     finally:
