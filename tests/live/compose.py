@@ -109,6 +109,10 @@ class Service:
     def _words(self, command: list[str]) -> list[str]:
         return [self.translated(str(word)).replace("$$", "$") for word in command]
 
+    @property
+    def working_dir(self) -> Path:
+        return Path(self._paths.get(self.spec.get("working_dir", ""), self._folder))
+
     def environment(self) -> dict[str, str]:
         given = {
             name: self._compose.interpolated(self.translated(str(value)))
@@ -126,7 +130,7 @@ class Service:
         self.server = Server(
             self._words(self.spec["command"]),
             log=log,
-            cwd=Path(self._paths.get(self.spec.get("working_dir", ""), self._folder)),
+            cwd=self.working_dir,
             env=self.environment(),
             inherit=False,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -85,6 +86,15 @@ class Site:
     def known(self, cookie: str) -> list[int]:
         """What many requests to every worker of every machine are answered."""
         return [self.ask(m, cookie) for _ in range(12) for m in ("app-1", "app-2")]
+
+    def flask(self, machine: str, *words: str) -> str:
+        """What a command prints on a machine."""
+        service = self.compose[machine]
+        command = [sys.executable, "-m", "flask", "--app", "app", "oauth", *words]
+        return subprocess.run(
+            command, cwd=service.working_dir, env=service.environment(), check=True,
+            stdout=subprocess.PIPE, text=True, timeout=60,
+        ).stdout  # fmt: skip
 
     def master(self) -> str:
         """The service that the sentinels say is the master."""

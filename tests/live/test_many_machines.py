@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -174,6 +175,18 @@ def test_logged_out_on_one_machine_refused_on_the_other(site: Site, visitor: Per
         visitor.submit(page)
         visitor.stop_before = None
         assert set(site.known(cookie)) == {401}
+
+
+def test_ended_from_the_command_line_of_one_machine(site: Site, visitor: Person) -> None:
+    cookie = site.sign_in(visitor)
+    assert set(site.known(cookie)) == {200}
+    told = [one for one in json.loads(site.flask("app-2", "sessions", "list", "--json"))
+            if one["email"] == "alice@example.com"]  # fmt: skip
+    assert told
+    assert all(one["address"] == "127.0.0.1" for one in told)  # the browser's, not nginx's
+    for one in told:
+        site.flask("app-2", "sessions", "revoke", one["id"])
+    assert set(site.known(cookie)) == {401}
 
 
 def test_a_machine_is_killed_and_nobody_is_signed_out(site: Site, visitor: Person) -> None:
