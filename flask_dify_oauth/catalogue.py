@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import judging, judging_files
+from . import judging, judging_files, rule_judging
 from .judging_addresses import judge_addresses
 from .judging_keys import judge_private_keys
 
@@ -40,6 +40,8 @@ class Setting(Struct, frozen=True):
     provider: bool = False
     #: may also come from a file named by ``<key>_FILE``
     secret: bool = False
+    #: says who may come in and as what: None is a mistake then, never "everybody"
+    rule: bool = False
 
     @property
     def key(self) -> str:
@@ -102,12 +104,37 @@ SETTINGS: tuple[Setting, ...] = (
             " `max_age` or `audience`.", provider=True),
     Setting("REQUIRED_ACR", judging.judge_words, None,
             "Authentication context classes: sent as `acr_values`, and one of them must come back.",
-            provider=True),
+            provider=True, rule=True),
     Setting("HOSTED_DOMAIN", judging.judge_text, None,
-            "Google: the only Workspace domain whose accounts may sign in.", provider=True),
+            "Google: the only Workspace domain whose accounts may sign in.", provider=True,
+            rule=True),
     Setting("TENANTS", judging.judge_words, None,
             "Microsoft Entra ID with a multi-tenant issuer: the ids of the tenants whose accounts"
-            " may sign in, or `*` for any.", provider=True),
+            " may sign in, or `*` for any.", provider=True, rule=True),
+    Setting("ALLOWED_EMAIL_DOMAINS", rule_judging.judge_domains, None,
+            "Who may sign in: people with a verified e-mail address of one of these domains.",
+            provider=True, rule=True),
+    Setting("ALLOWED_GROUPS", rule_judging.judge_names, None,
+            "Who may sign in: members of one of these groups.", provider=True, rule=True),
+    Setting("ALLOWED_ROLES", rule_judging.judge_names, None,
+            "Who may sign in: people with one of these roles.", provider=True, rule=True),
+    Setting("ALLOWED_SUBJECTS", rule_judging.judge_names, None,
+            "Who may sign in: these people, by their `sub`.", provider=True, rule=True),
+    Setting("ALLOWED_CLAIMS", rule_judging.judge_claims, None,
+            "Who may sign in: a dictionary from paths in the claims to the values of which one must"
+            " stand there.", provider=True, rule=True),
+    Setting("DENIED", rule_judging.judge_terms, None,
+            "Who may not sign in, whatever else allows it: a list of `group:…`, `role:…`,"
+            " `subject:…`, `domain:…` and `claim:path=value`.", provider=True, rule=True),
+    Setting("ROLES", rule_judging.judge_roles, None,
+            "The application's roles: a dictionary from a role to what gives it, as in"
+            " `DIFY_OAUTH_DENIED`. When set, no other role counts.", provider=True, rule=True),
+    Setting("GROUPS_CLAIM", rule_judging.judge_paths, None,
+            "Where the provider tells groups: paths in the claims, such as `groups`."
+            " By the preset when left out.", provider=True, rule=True),
+    Setting("ROLES_CLAIM", rule_judging.judge_paths, None,
+            "Where the provider tells roles, such as `realm_access.roles` or"
+            " `https://example.com/roles`. By the preset when left out.", provider=True, rule=True),
     Setting("POST_LOGOUT_REDIRECT_URI", partial(judging.judge_url, query=True), None,
             "The address after log-out that is registered at the provider, where it is not this"
             " application's `/logged-out`.", provider=True),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX
+from .rule_terms import Term, parse_term
 
 if TYPE_CHECKING:
     from .settings import ProviderSettings
@@ -55,8 +57,7 @@ def provider_problems(provider: ProviderSettings, *, several: bool) -> list[str]
         ("hosted_domain", "google", GOOGLE_HOSTS),
         ("tenants", "entra", ENTRA_HOSTS),
     ):
-        fits = provider.preset == preset or (not provider.preset and issuer.hostname in hosts)
-        if getattr(provider, key) is not None and not fits:
+        if getattr(provider, key) is not None and not _is(provider, preset, hosts):
             problems.append(f"{shown(key)} is checked at the preset {preset} alone; remove it.")
     if provider.preset == "entra" or issuer.hostname in ENTRA_HOSTS:
         if not tenant:
@@ -68,4 +69,47 @@ def provider_problems(provider: ProviderSettings, *, several: bool) -> list[str]
                 f"{shown('tenants')} is not set though the issuer is multi-tenant;"
                 " name the tenant ids that may sign in, or '*' for any."
             )
-    return problems
+    return [*problems, *_of_rules(provider, shown)]
+
+
+def _is(provider: ProviderSettings, preset: str, hosts: tuple[str, ...]) -> bool:
+    return provider.preset == preset or (
+        not provider.preset and urlsplit(provider.issuer).hostname in hosts
+    )
+
+
+def _terms(provider: ProviderSettings) -> Iterator[tuple[str, Term]]:
+    """Every term that a rule of the provider has, with the key where it stands."""
+    for kind in ("group", "role"):
+        for name in getattr(provider, f"allowed_{kind}s") or ():
+            yield f"allowed_{kind}s", Term(kind, name)
+    for domain in provider.allowed_email_domains or ():
+        yield "allowed_email_domains", Term("domain", domain)
+    for text in provider.denied or ():
+        yield "denied", parse_term(text)
+    for terms in (provider.roles or {}).values():
+        for text in terms:
+            yield "roles", parse_term(text)
+
+
+def _of_rules(provider: ProviderSettings, shown: Callable[[str], str]) -> Iterator[str]:
+    named = list(_terms(provider))
+    for key, term in named:
+        given = provider.roles
+        if term.kind == "role" and key != "roles" and given is not None and term.value not in given:
+            yield (
+                f"{shown(key)} names the role {term.value!r}, which {shown('roles')} gives to"
+                " nobody; add it there."
+            )
+    if _is(provider, "entra", ENTRA_HOSTS):
+        for key in sorted({k for k, term in named if term.kind == "domain" and k != "denied"}):
+            yield (
+                f"{shown(key)} asks for a verified e-mail domain, which Microsoft does not tell;"
+                f" name tenants ({shown('tenants')} or the issuer), groups or roles instead."
+            )
+    if _is(provider, "google", GOOGLE_HOSTS) and provider.groups_claim is None:
+        for key in sorted({k for k, term in named if term.kind == "group"}):
+            yield (
+                f"{shown(key)} asks for groups, which Google does not tell;"
+                f" use {shown('hosted_domain')}, or remove it."
+            )

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 
+_RULES = tuple(setting.name.lower() for setting in SETTINGS if setting.rule)
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 
@@ -57,9 +58,23 @@ class ProviderSettings(Struct, frozen=True):
     api_introspection: bool = False
     decryption_key: tuple[PrivateKey, ...] | None = None
     allow_plain_id_tokens: bool = False
+    groups_claim: tuple[str, ...] | None = None
+    roles_claim: tuple[str, ...] | None = None
+    roles: Mapping[str, tuple[str, ...]] | None = None
+    allowed_email_domains: tuple[str, ...] | None = None
+    allowed_groups: tuple[str, ...] | None = None
+    allowed_roles: tuple[str, ...] | None = None
+    allowed_subjects: tuple[str, ...] | None = None
+    allowed_claims: Mapping[str, tuple[str, ...]] | None = None
+    denied: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:  # without the secret
         return f"<{type(self).__name__} {self.name!r}: {self.client_id!r} at {self.issuer!r}>"
+
+    @property
+    def rules(self) -> list[object]:
+        """All that decides who comes in, and as what."""
+        return [getattr(self, name) for name in _RULES]
 
 
 class Settings(Struct, frozen=True):
@@ -154,6 +169,8 @@ class _Reader:
             if value is None:
                 return None
         if value is None:
+            if setting.rule and key in source:
+                self.problems.append(f"{shown} is None; write a value, or leave the key out.")
             return default
         return self.judge(shown, setting.judge, value)
 
@@ -172,8 +189,8 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         if not s.provider
     }
     providers = _read_providers(config, values.pop("providers"), reader)
+    several = config.get(f"{PREFIX}PROVIDERS") is not None
     for provider in providers.values():
-        several = config.get(f"{PREFIX}PROVIDERS") is not None
         reader.problems += provider_problems(provider, several=several)
     keys = [("SECRET_KEY", config.get("SECRET_KEY") or "")]
     fallbacks = config.get("SECRET_KEY_FALLBACKS") or []

@@ -65,6 +65,19 @@ CHINESE: dict[str, str] = {
     "API_SCOPES": "本 API 的权限范围，供客户端查询（RFC 9728）。",
     "API_INTROSPECTION": "对于不是 JWT 的访问令牌，是否询问身份提供方。",
     "API_INTROSPECTION_MAX_AGE": "身份提供方的回答保留多少秒；被吊销的令牌最迟在这么多秒后失效。",
+    "ALLOWED_EMAIL_DOMAINS": "允许登录的人：已验证的电子邮件地址属于这些域名之一。",
+    "ALLOWED_GROUPS": "允许登录的人：属于这些组之一。",
+    "ALLOWED_ROLES": "允许登录的人：拥有这些角色之一。",
+    "ALLOWED_SUBJECTS": "允许登录的人：`sub` 为其中之一的人。",
+    "ALLOWED_CLAIMS": "允许登录的人：一个字典，键是声明（claim）中的路径，"
+    "值是该处必须出现其一的值。",
+    "DENIED": "无论其他规则如何都不允许登录的人：由 `group:…`、`role:…`、`subject:…`、`domain:…` 和"
+    " `claim:路径=值` 组成的列表。",
+    "ROLES": "本应用的角色：一个字典，键是角色，值是获得该角色的条件，写法与 `DIFY_OAUTH_DENIED`"
+    " 相同。设置后，其他角色一律不算数。",
+    "GROUPS_CLAIM": "身份提供方在哪里给出组：声明中的路径，例如 `groups`。不设置时由预设决定。",
+    "ROLES_CLAIM": "身份提供方在哪里给出角色，例如 `realm_access.roles` 或"
+    " `https://example.com/roles`。不设置时由预设决定。",
     "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out`、`/sessions` 和 `/me`"
     " 前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",

@@ -146,7 +146,14 @@ def test_a47_rotation(scene: MakeScene, tmp_path: Path) -> None:
 
 
 BAD_SETTINGS: dict[str, dict[str, Any]] = {
-    "A87-unknown-key": {"ALLOWED_GROUPS": ["staff"]},
+    "A87-unknown-key": {"ALLOWED_GROUP": ["staff"]},
+    "A87-renamed-key": {"REQUIRED_GROUPS": ["staff"]},
+    "A87-empty-groups": {"ALLOWED_GROUPS": []},
+    "A87-blank-groups": {"ALLOWED_GROUPS": [""]},
+    "A87-blank-domains": {"ALLOWED_EMAIL_DOMAINS": ["", " "]},
+    "A87-blank-claims": {"ALLOWED_CLAIMS": {"department": [""]}},
+    "A87-blank-denied": {"DENIED": [""]},
+    "A87-blank-roles": {"ROLES": {"admin": [""]}},
     "A87-typo": {"CLIENT_SECRETS": "x"},
     "A87-empty-tenants": {"TENANTS": [], "PRESET": "entra"},
     "A87-blank-tenants": {"TENANTS": [""], "PRESET": "entra"},

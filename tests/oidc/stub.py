@@ -157,14 +157,14 @@ def provider(**values: Any) -> ProviderSettings:
 
 
 def make_client(pages: Pages, **values: Any) -> Client:
-    """A client whose provider is these pages."""
+    """A client whose provider is these pages; settings that are None are left out."""
     from flask_dify_oauth.oidc import client as module
     from flask_dify_oauth.settings import load_settings
 
     config = {"ISSUER": ISSUER, "CLIENT_ID": "app", "CLIENT_SECRET": "hush", **values}
     settings = load_settings(
         {"SECRET_KEY": "0123456789abcdef" * 4}
-        | {f"DIFY_OAUTH_{name}": value for name, value in config.items()}
+        | {f"DIFY_OAUTH_{n}": value for n, value in config.items() if value is not None}
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "Transport", lambda timeout, patience=0: pages)
