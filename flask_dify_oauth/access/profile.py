@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import ProviderUnusable
+from ..errors import ProviderUnusable, SignInRefused
 from .identity import Identity
 
 if TYPE_CHECKING:
@@ -33,24 +33,34 @@ _SIGNED_ONLY = _SPENT | {
     "events",
     "session_expiry",
 }
+#: Where claims are that stand elsewhere (Core, section 5.6.2); there may be tokens among it.
+_REFERENCES = frozenset({"_claim_names", "_claim_sources"})
 _MOST_BYTES = 200_000
 
 
-def merge_claims(id_token: Mapping[str, Any], userinfo: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Both sources in one; where they differ, the signed ID token is right."""
+def merge_claims(
+    id_token: Mapping[str, Any], userinfo: Mapping[str, Any] | None, *, newer: bool = False
+) -> dict[str, Any]:
+    """Both sources in one; where they differ, the signed ID token is right.
+
+    :param newer: the ID token is an old one, and userinfo is right on all but what is signed alone.
+    """
     if userinfo is None:
         return dict(id_token)
     more = {name: value for name, value in userinfo.items() if name not in _SIGNED_ONLY}
-    merged = {**more, **id_token}
+    first, second = (more, id_token) if newer else (id_token, more)
+    merged = {**second, **first}
     for subject in ("email", "phone_number"):
         # "verified" speaks of the address beside it, not of one from elsewhere.
         flag = f"{subject}_verified"
-        verified = (id_token if subject in id_token else more).get(flag)
-        if verified is None and id_token.get(subject) == more.get(subject):
-            verified = more.get(flag)
+        verified = (first if subject in first else second).get(flag)
+        if verified is None and first.get(subject) == second.get(subject):
+            verified = second.get(flag)
         merged.pop(flag, None)
         if verified is not None:
             merged[flag] = verified
+    names = [claims.get("_claim_names") for claims in (first, second)]
+    merged["_claim_names"] = {n: "" for found in names if isinstance(found, dict) for n in found}
     return merged
 
 
@@ -65,15 +75,18 @@ def identity_from(
     """The identity of merged claims.
 
     :param scopes: what was granted.
-    :raises ProviderUnusable: when there are more claims than a session should carry.
+    :raises ProviderUnusable: for a claim that cannot be kept.
+    :raises SignInRefused: when there are more claims than a session should carry.
     """
-    told = {name: value for name, value in claims.items() if name not in _SPENT}
+    told = {name: value for name, value in claims.items() if name not in _SPENT | _REFERENCES}
     try:
         raw = msgspec.msgpack.encode(told)
     except (ValueError, OverflowError, RecursionError) as error:
         raise ProviderUnusable(f"a claim cannot be kept: {type(error).__name__}") from None
     if len(raw) > _MOST_BYTES:
-        raise ProviderUnusable(f"the claims of one person have {len(raw)} bytes")
+        raise SignInRefused(
+            f"the claims of one person have {len(raw)} bytes", code="too_much_told", status=502
+        )
     email, username = _text(claims, "email"), _text(claims, "preferred_username")
     auth_time, amr = claims.get("auth_time"), claims.get("amr")
     return Identity(

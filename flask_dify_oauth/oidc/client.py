@@ -211,7 +211,9 @@ class Client:
             raise TokenRefused("userinfo: sub is not the one of the ID token")
         return claims
 
-    def roles_of_access_token(self, tokens: TokenSet, claims: Mapping[str, Any]) -> dict[str, Any]:
+    def roles_of_access_token(
+        self, tokens: TokenSet | Renewal, claims: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """What this kind of provider tells in the access token alone; nothing is not a mistake."""
         wanted = [name for name in self.preset.in_access_token if name not in claims]
         if not wanted or tokens.access_token.count(".") != 2:

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from ..claim_paths import parse_path, values_at
 from ..errors import SignInRefused
 from ..settings import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, ProviderSettings
 from .discovery import Metadata
 
 __all__ = ["PRESETS", "Preset", "preset_for"]
+
+Path = tuple[str, ...]
 
 _ENTRA_V1 = re.compile(r"https://sts\.(?:windows\.net|chinacloudapi\.cn)/([0-9a-f-]{36})/")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -27,8 +30,8 @@ class Preset:
     label = ""
     #: host names that show this provider (with all below them)
     hosts: tuple[str, ...] = ()
-    groups_at: tuple[tuple[str, ...], ...] = (("groups",),)
-    roles_at: tuple[tuple[str, ...], ...] = (("roles",),)
+    groups_at: tuple[Path, ...] = (("groups",),)
+    roles_at: tuple[Path, ...] = (("roles",),)
     #: claims that may stand in the access token alone, which then is a JWT about the person
     in_access_token: tuple[str, ...] = ()
     #: whether a revoked token costs the person no more than that token
@@ -36,6 +39,8 @@ class Preset:
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
+        self._group_paths = _parsed(settings.groups_claim)
+        self._role_paths = _parsed(settings.roles_claim)
 
     def metadata_issuer(self) -> str:
         """What the metadata must call its issuer."""
@@ -69,13 +74,33 @@ class Preset:
         :raises SignInRefused: with the reason.
         """
 
+    def group_paths(self, claims: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Where this kind of provider tells groups."""
+        return self.groups_at
+
+    def role_paths(self, claims: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Where this kind of provider tells roles."""
+        return self.roles_at
+
     def groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         """The person's groups, in the provider's words."""
-        return _gather(claims, self.groups_at)
+        if self._group_paths:
+            return _gather(claims, self._group_paths, lists=False)
+        return _gather(claims, self.group_paths(claims))
 
     def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         """The person's roles, in the provider's words."""
-        return _gather(claims, self.roles_at)
+        if self._role_paths:
+            return _gather(claims, self._role_paths, lists=False)
+        return _gather(claims, self.role_paths(claims))
+
+    def groups_elsewhere(self, claims: Mapping[str, Any]) -> bool:
+        """Whether groups are only referred to (OpenID Connect Core, section 5.6.2)."""
+        return _elsewhere(claims, self._group_paths or self.group_paths(claims))
+
+    def roles_elsewhere(self, claims: Mapping[str, Any]) -> bool:
+        """Whether roles are only referred to."""
+        return _elsewhere(claims, self._role_paths or self.role_paths(claims))
 
     def end_session(
         self, metadata: Metadata, return_to: str, state: str
@@ -99,11 +124,11 @@ class Keycloak(Preset):
     label = "Keycloak"
     in_access_token = ("realm_access", "resource_access")
 
-    def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+    def role_paths(self, claims: Mapping[str, Any]) -> tuple[Path, ...]:
         # An API may be a client of its own, whose name is then the audience of its tokens.
         ours = (self.settings.client_id, *(self.settings.api_audience or ()))
-        paths = [("resource_access", client, "roles") for client in ours]
-        return _gather(claims, (("realm_access", "roles"), *paths, ("roles",)))
+        paths = (("resource_access", client, "roles") for client in ours)
+        return ("realm_access", "roles"), *paths, ("roles",)
 
     def is_machine(self, claims: Mapping[str, Any], client_id: str) -> bool:
         # The client's own account, which Keycloak names so.
@@ -121,11 +146,11 @@ class Auth0(Preset):
             claims.get("gty") == "client-credentials" or claims.get("sub") == f"{client_id}@clients"
         )
 
-    def groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
-        return _gather(claims, (("groups",), *_namespaced(claims, "groups")))
+    def group_paths(self, claims: Mapping[str, Any]) -> tuple[Path, ...]:
+        return ("groups",), *_namespaced(claims, "groups")
 
-    def roles(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
-        return _gather(claims, (("roles",), *_namespaced(claims, "roles")))
+    def role_paths(self, claims: Mapping[str, Any]) -> tuple[Path, ...]:
+        return ("roles",), *_namespaced(claims, "roles")
 
     def end_session(
         self, metadata: Metadata, return_to: str, state: str
@@ -204,6 +229,11 @@ class Entra(Preset):
         # Tokens of people always have scopes; idtyp is there only where it was asked for.
         return claims.get("idtyp") == "app" or "scp" not in claims
 
+    def groups_elsewhere(self, claims: Mapping[str, Any]) -> bool:
+        # Some flows say "hasgroups" in place of the reference.
+        more = claims.get("hasgroups") not in (None, False) and "groups" not in claims
+        return more or super().groups_elsewhere(claims)
+
     def check_claims(self, claims: Mapping[str, Any]) -> None:
         allowed, tenant = self.settings.tenants, claims.get("tid")
         known = [item.lower() for item in allowed or ()]
@@ -240,17 +270,29 @@ def preset_for(settings: ProviderSettings) -> Preset:
     return (Keycloak if "/realms/" in parts.path else Preset)(settings)
 
 
-def _namespaced(claims: Mapping[str, Any], name: str) -> Iterable[tuple[str, ...]]:
+def _parsed(paths: tuple[str, ...] | None) -> tuple[Path, ...]:
+    return tuple(map(parse_path, paths or ()))
+
+
+def _namespaced(claims: Mapping[str, Any], name: str) -> Iterable[Path]:
     return ((key,) for key in claims if key.startswith("https://") and key.endswith("/" + name))
 
 
-def _gather(claims: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """The texts that stand in lists at these places, each once; all else there is passed over."""
+def _elsewhere(claims: Mapping[str, Any], paths: tuple[Path, ...]) -> bool:
+    names = claims.get("_claim_names")
+    referred = names if isinstance(names, Mapping) else {}
+    return any(path[0] in referred and path[0] not in claims for path in paths)
+
+
+def _gather(
+    claims: Mapping[str, Any], paths: Iterable[Path], *, lists: bool = True
+) -> tuple[str, ...]:
+    """The texts that stand in lists at these places, each once; all else there is passed over.
+
+    :param lists: False: a text counts without a list around it.
+    """
     found: dict[str, None] = {}
     for path in paths:
-        value: Any = claims
-        for step in path:
-            value = value.get(step) if isinstance(value, Mapping) else None
-        if isinstance(value, (list, tuple)):
-            found.update((item, None) for item in value if isinstance(item, str) and item)
+        values = values_at(claims, path, lists=lists)
+        found.update((item, None) for item in values if isinstance(item, str) and item)
     return tuple(found)

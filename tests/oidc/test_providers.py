@@ -305,5 +305,26 @@ def test_odd_claims_give_no_role_and_no_crash(preset: str, odd: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("claims", "elsewhere"),
+    [
+        ({}, False),
+        ({"_claim_names": {"groups": "src1"}}, True),
+        ({"_claim_names": {"groups": "src1"}, "groups": []}, False),
+        ({"hasgroups": True}, True),
+        ({"hasgroups": "true"}, True),
+        ({"hasgroups": False}, False),
+        ({"hasgroups": True, "groups": ["x"]}, False),
+        ({"_claim_names": ["groups"]}, False),
+        ({"_claim_names": None}, False),
+    ],
+)
+def test_entra_says_in_two_ways_that_groups_are_elsewhere(
+    claims: dict[str, Any], elsewhere: bool
+) -> None:
+    assert ENTRA.client().preset.groups_elsewhere(claims) is elsewhere
+    assert ENTRA.client().preset.roles_elsewhere({**claims, "roles": []}) is False
+
+
 def test_labels() -> None:
     assert len({preset.label for preset in PRESETS.values()}) == len(PRESETS)
