@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from flask import Blueprint, Flask, Response, request
 
@@ -12,7 +12,7 @@ from .access.identity import current_user
 from .errors import DifyOAuthError
 from .judging import judge_parameters
 from .login.address import Addresses
-from .login.admission import Admission, Hook
+from .login.admission import Admission, GroupsHook, Hook, Hooks, RoleMapper
 from .login.api import Api
 from .login.blueprint import make_blueprint
 from .login.clients import Clients
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DifyOAuth"]
 
+H = TypeVar("H")
+
 
 class DifyOAuth:
     """Signs people in at an OpenID provider and guards views.
@@ -54,7 +56,7 @@ class DifyOAuth:
     """
 
     def __init__(self, app: Flask | None = None, *, audit_sink: AuditSink | None = None) -> None:
-        self._hook: Hook | None = None
+        self._hooks = Hooks()
         self._audit_sink = audit_sink
         if app is not None:
             self.init_app(app)
@@ -86,7 +88,8 @@ class DifyOAuth:
         )
         log_out_forms = Forms(keyring, sessions, "log-out form")
         revocation = Revocation(clients)
-        tokens = Tokens(settings, clients, addresses, sessions, revocation)
+        admission = Admission(self._hooks, timeout=settings.http_timeout)
+        tokens = Tokens(settings, clients, addresses, sessions, revocation, admission)
         app.extensions["dify_oauth"] = Parts(
             settings=settings,
             addresses=addresses,
@@ -97,7 +100,7 @@ class DifyOAuth:
                 addresses,
                 transactions,
                 sessions,
-                Admission(lambda: self._hook),
+                admission,
                 lifetime=settings.sign_in_lifetime,
             ),
             sign_out=SignOut(
@@ -112,7 +115,8 @@ class DifyOAuth:
             ),
             keyring=keyring,
             tokens=tokens,
-            api=Api(settings, clients, addresses),
+            api=Api(settings, clients, addresses, admission),
+            admission=admission,
             challenge=challenge,
             audit_sink=audit_sink,
             recheck=Recheck(tokens, settings.revalidate) if settings.revalidate else None,
@@ -132,13 +136,39 @@ class DifyOAuth:
         """Decorator: let a function see, change or refuse each identity before it gets a session.
 
         It is called with the :class:`Identity` and returns the one to use (None: as it is), or
-        raises :class:`SignInRefused`. There is one: it is what lets people in.
+        raises :class:`SignInRefused`. It comes after all rules of the settings, and again whenever
+        a refresh of the tokens tells of the person anew. There is one: it is what lets people in.
 
         :raises RuntimeError: when there is a hook already.
         """
-        if self._hook is not None:
-            raise RuntimeError("there is an on_sign_in hook already; call one from the other")
-        self._hook = hook
+        return self._register("on_sign_in", hook)
+
+    def role_mapper(self, mapper: RoleMapper) -> RoleMapper:
+        """Decorator: let a function say which roles of the application a person has.
+
+        It is called with the :class:`Identity` as the provider describes it, and what it returns
+        are all the roles. For providers without ``DIFY_OAUTH_ROLES`` alone.
+
+        :raises RuntimeError: when there is one already.
+        """
+        return self._register("role_mapper", mapper)
+
+    def on_group_overage(self, hook: GroupsHook) -> GroupsHook:
+        """Decorator: let a function fetch the groups that the provider only refers to.
+
+        Microsoft Entra ID does so for people in more than 200 groups; without a hook they are
+        refused. It is called with the :class:`Identity` and a ``requests.Session`` that carries the
+        access token, and returns all the groups. A ``requests`` error counts as a provider that
+        does not answer.
+
+        :raises RuntimeError: when there is one already.
+        """
+        return self._register("on_group_overage", hook)
+
+    def _register(self, name: str, hook: H) -> H:
+        if getattr(self._hooks, name) is not None:
+            raise RuntimeError(f"there is an {name} hook already; call one from the other")
+        setattr(self._hooks, name, hook)
         return hook
 
     def protect(

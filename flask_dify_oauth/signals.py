@@ -20,6 +20,7 @@ Reason = Literal[
     "revoked",  # an administrator or the application ended it
     "grant_gone",  # the provider gives no tokens any more
     "token_refused",  # those that it gave were not right
+    "access_withdrawn",  # the provider's news, or the rules, let the person in no longer
     "limit",  # the person has begun another, and may have only so many
     "replaced",  # the same browser signed in again, as this person or another
     "cleared",  # the application took the identity out of ``flask.session``

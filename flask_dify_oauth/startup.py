@@ -55,10 +55,9 @@ def read_configuration(
 
 
 def binding_of(app: Flask, settings: Settings) -> bytes:
-    """What a session belongs to: with another provider, client or allow-list nobody stays in."""
+    """What a session belongs to: with another provider, client or rule nobody stays in."""
     providers = [
-        [p.name, p.issuer, p.client_id, p.hosted_domain, p.tenants, p.required_acr]
-        for _, p in sorted(settings.providers.items())
+        [p.name, p.issuer, p.client_id, p.rules] for _, p in sorted(settings.providers.items())
     ]
     named = json.dumps([app.name, settings.external_url, providers])
     return hashlib.sha256(named.encode()).digest()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ..oidc.client import Client
     from ..settings import Settings
     from .authorization import Sent
+
+    #: given the provider, the sender and the token's claims
+    Judge = Callable[[Client, Identity, Mapping[str, Any]], Identity]
 
 __all__ = ["ApiTokens", "Bearer"]
 
@@ -56,8 +59,9 @@ class Bearer(msgspec.Struct, frozen=True):
 class _Issuer:
     """A provider whose access tokens count."""
 
-    def __init__(self, client: Client, max_age: float) -> None:
+    def __init__(self, client: Client, judge: Judge, max_age: float) -> None:
         settings, preset = client.settings, client.preset
+        self._client, self._judge = client, judge
         self.keys = client.keys
         self._introspector = Introspector(
             client.introspect, issuer=settings.issuer, max_age=max_age, clock=time.monotonic
@@ -104,15 +108,16 @@ class _Issuer:
             identity = identity_from(
                 claims, issuer=token.issuer, provider=self.name, preset=self.preset
             )
+            identity = msgspec.structs.replace(
+                identity,
+                signed_in_at=None,
+                scopes=token.scopes,
+                client_id=token.client_id,
+                is_machine=token.machine,
+            )
+            identity = self._judge(self._client, identity, claims)
         except (SignInRefused, ProviderUnusable) as error:
             raise TokenRefused(f"access token: {error.detail}") from None
-        identity = msgspec.structs.replace(
-            identity,
-            signed_in_at=None,
-            scopes=token.scopes,
-            client_id=token.client_id,
-            is_machine=token.machine,
-        )
         return Bearer(identity, token.begins, token.ends, token.jkt, self, keys)
 
 
@@ -120,9 +125,13 @@ class ApiTokens:
     """Judges the access tokens that come to one application.
 
     :param client_of: the client of a provider, by name.
+    :param judge: gives the sender the application's roles, and refuses whom its rules refuse.
     """
 
-    def __init__(self, settings: Settings, client_of: Callable[[str], Client]) -> None:
+    def __init__(
+        self, settings: Settings, client_of: Callable[[str], Client], judge: Judge
+    ) -> None:
+        self._judge_sender = judge
         known = {n: p for n, p in settings.providers.items() if p.api_audience}
         self._names = list(known)
         #: the providers that are asked about tokens which are no JWTs
@@ -197,4 +206,6 @@ class ApiTokens:
 
     def _issuer(self, name: str) -> _Issuer:
         made = self._made.get(name)
-        return made or self._made.setdefault(name, _Issuer(self._client_of(name), self._max_age))
+        return made or self._made.setdefault(
+            name, _Issuer(self._client_of(name), self._judge_sender, self._max_age)
+        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, abort, g, make_response, render_template, request
 
-from ..login.messages import choose_language
+from ..login.languages import choose_language
 from ..login.redirects import origin_of
 from .texts import CHINESE
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..access.authorization import Sent
     from ..access.resource import Resource
     from ..settings import Settings
+    from .admission import Admission
 
 __all__ = ["Api"]
 
@@ -22,7 +23,10 @@ __all__ = ["Api"]
 class Api:
     """What guards ask about access tokens; what judges these is loaded when the first comes."""
 
-    def __init__(self, settings: Settings, clients: Clients, addresses: Addresses) -> None:
+    def __init__(
+        self, settings: Settings, clients: Clients, addresses: Addresses, admission: Admission
+    ) -> None:
+        self._admission = admission
         self._settings = settings
         self._clients = clients
         self._addresses = addresses
@@ -62,5 +66,5 @@ class Api:
         if self._made is None:
             from ..access.api_tokens import ApiTokens
 
-            self._made = ApiTokens(self._settings, self._clients.get)
+            self._made = ApiTokens(self._settings, self._clients.get, self._admission.sender)
         return self._made

@@ -5,20 +5,9 @@ The English text is the key of the translation (``translations/``). No ``%`` and
 
 from __future__ import annotations
 
-import gettext
-import re
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-from werkzeug.datastructures import LanguageAccept
-
-__all__ = ["LANGUAGES", "MESSAGES", "Message", "choose_language", "message_for", "translations"]
-
-#: languages and their names in HTML (BCP 47); Chinese means simplified characters
-LANGUAGES = {"en": "en", "zh": "zh-Hans"}
-
-_CATALOGUES = Path(__file__).parents[1] / "translations"
+__all__ = ["MESSAGES", "Message", "message_for"]
 
 
 class Message(NamedTuple):
@@ -139,6 +128,55 @@ MESSAGES: dict[str, Message] = {
             " end them by: flask oauth sessions revoke"
         ),
     ),
+    "email_not_verified": Message(
+        N_("Your e-mail address is not confirmed"),
+        N_(
+            "This application lets people in by their e-mail address, and the sign-in service has"
+            " not confirmed that yours is your own."
+        ),
+        N_("Confirm your address at the sign-in service, then sign in again."),
+        N_(
+            "The claim email_verified is not true. DIFY_OAUTH_ALLOWED_EMAIL_DOMAINS counts"
+            " confirmed addresses alone."
+        ),
+    ),
+    "email_domain_refused": Message(
+        N_("This e-mail address may not come in"),
+        N_(
+            "Only accounts with an e-mail address of certain organisations may use this"
+            " application, and yours is of none of them."
+        ),
+        N_("Use another account if you have one, or ask for access."),
+    ),
+    "groups_not_told": Message(
+        N_("Your groups could not be read"),
+        N_(
+            "The sign-in service did not hand over the groups or roles of your account, so it is"
+            " not known what you may do here. That happens to accounts in very many groups."
+        ),
+        N_("You cannot fix this yourself. Please tell the people who run this application."),
+        N_(
+            "The provider sent a reference in place of the list. Let it send only the groups that"
+            " are assigned to this application, or fetch them in an on_group_overage hook."
+        ),
+    ),
+    "too_much_told": Message(
+        N_("There is too much in your account"),
+        N_(
+            "The sign-in service sent more about your account than this application can keep,"
+            " most likely very many groups."
+        ),
+        N_("You cannot fix this yourself. Please tell the people who run this application."),
+        N_("Let the provider send only the claims and groups that this application needs."),
+    ),
+    "access_withdrawn": Message(
+        N_("Your access has ended"),
+        N_(
+            "Your rights at the sign-in service have changed, and this account may not use this"
+            " application any more. You have been signed out here."
+        ),
+        N_("Use another account if you have one, or ask for access."),
+    ),
     "provider_unusable": Message(
         N_("The sign-in service gave a strange answer"),
         N_("The service where you sign in sent something that this application cannot read."),
@@ -253,19 +291,3 @@ MESSAGES: dict[str, Message] = {
 def message_for(code: str) -> Message:
     """The texts for a code; those of ``failed`` for a code of the application's own."""
     return MESSAGES.get(code, MESSAGES["failed"])
-
-
-def choose_language(accepted: LanguageAccept) -> str:
-    """The key in :data:`LANGUAGES` that ``Accept-Language`` likes best; ``en`` failing all."""
-    # Not werkzeug's best_match: for "zh-CN, en;q=0.5" it finds the exact "en" first.
-    for tag, quality in accepted:
-        language = re.split("[-_]", tag, maxsplit=1)[0].lower()
-        if quality > 0 and language in LANGUAGES:
-            return language
-    return "en"
-
-
-@cache
-def translations(language: str) -> gettext.NullTranslations:
-    """The catalogue of a language; English is its own."""
-    return gettext.translation("dify_oauth", _CATALOGUES, [language], fallback=language == "en")

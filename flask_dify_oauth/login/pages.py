@@ -21,8 +21,9 @@ from jinja2 import Environment, FileSystemLoader, Undefined
 
 from ..access.authorization import uses_token
 from ..access.bearer import comes_with_token
-from ..errors import DifyOAuthError
-from .messages import LANGUAGES, choose_language, message_for, translations
+from ..errors import DifyOAuthError, Forbidden, SignInRefused
+from .languages import LANGUAGES, choose_language, translations
+from .messages import message_for
 from .parts import current_parts
 
 __all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "secure_headers"]
@@ -35,8 +36,8 @@ _logger = logging.getLogger("flask_dify_oauth")
 _TRANSLATORS = ("_", "gettext", "ngettext", "pgettext", "npgettext")
 _HTML = {"text/html", "application/xhtml+xml"}
 _JSON = {"application/json", "application/problem+json"}
-#: failures that another account may cure
-_ACCOUNT_CODES = {"forbidden", "insufficient_scope", "sign_in_refused"}
+#: failures that another account may cure, whatever raises them
+_ACCOUNT_CODES = {Forbidden.code, SignInRefused.code}
 
 
 def page(template: str, *, status: int = 200, **context: Any) -> Response:
@@ -85,10 +86,12 @@ def error_response(
     if prefers_json(request) if as_json is None else as_json:
         response = _problem(error, members or {})
     else:
-        refused = error.status == HTTPStatus.FORBIDDEN and error.code in _ACCOUNT_CODES
+        about = isinstance(error, (Forbidden, SignInRefused)) or error.code in _ACCOUNT_CODES
+        refused = error.status == HTTPStatus.FORBIDDEN and about
         context = {
             "next_url": error.next_url,
-            "signed_in": error.code != "sign_in_refused",
+            "signed_in": not isinstance(error, SignInRefused),
+            "refused": refused,
             **context,
             "message": message_for(error.code),
             "code": error.code,

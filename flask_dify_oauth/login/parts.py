@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..audit import AuditSink
+    from .admission import Admission
     from .flow import SignIn
     from .logout import SignOut
     from .tokens import Tokens
@@ -48,6 +49,7 @@ class Parts(Struct, eq=False):
     keyring: Keyring
     tokens: Tokens
     api: Api
+    admission: Admission
     challenge: Challenge
     audit_sink: AuditSink | None
     recheck: Callable[[], Response | None] | None = None

@@ -9,16 +9,21 @@ from typing import Any
 from flask import Response
 
 from ..access.identity import Identity, current_identity
-from ..errors import NotSignedIn, ProviderRefused, ProviderUnavailable, ProviderUnusable
+from ..errors import (
+    NotSignedIn,
+    ProviderRefused,
+    ProviderUnavailable,
+    ProviderUnusable,
+    SignInRefused,
+)
 from ..sessions.session import Session
 from .failures import answer_failure
+from .news import CHECKED
 from .tokens import Tokens
 
 __all__ = ["Recheck"]
 
 _logger = logging.getLogger("flask_dify_oauth")
-#: where the time of the last check stands in ``flask.session``
-_CHECKED = "_dify_oauth_checked"
 #: Seconds by which clocks of several machines may differ.
 _APART = 60
 
@@ -27,7 +32,8 @@ class Recheck:
     """What guards ask at each request, when re-validation is on.
 
     One request checks, the others go on with what was true before; from twice the interval on they
-    wait for the result. While the provider does not answer, everybody stays signed in.
+    wait for the result, and know the person as it tells. While the provider does not answer,
+    everybody stays signed in.
 
     :param every: seconds between two checks of one session.
     """
@@ -44,12 +50,12 @@ class Recheck:
         identity, session = current_identity(), self._tokens.session()
         if session.bearer is not None:  # nothing of it outlives the token
             return None
-        age = time.time() - session.get(_CHECKED, identity.signed_in_at or 0)
-        if -_APART <= age < self._every or self._tokens.spared(identity.provider):
+        age = time.time() - session.get(CHECKED, identity.signed_in_at or 0)
+        if -_APART <= age < self._every or self._tokens.sparing.spared(identity.provider):
             return None
         try:
             self._check(session, identity, wait=not -_APART <= age < 2 * self._every)
-        except NotSignedIn as error:
+        except (NotSignedIn, SignInRefused) as error:
             return answer_failure(error)
         except (ProviderUnavailable, ProviderUnusable, ProviderRefused) as error:
             _logger.warning("[%s] session not checked: %s", error.error_id, error.logged)
@@ -60,10 +66,7 @@ class Recheck:
             return bool(-_APART <= time.time() - vault.get("renewed_at", 0.0) < self._every)
 
         held = self._tokens.read(session)
-        # A refresh for a token has told the same.
-        if not done(held.vault):
-            renewed = self._tokens.renew(session, identity, held, done, wait=wait)
-            if renewed is None:
-                return
-            held = renewed
-        session[_CHECKED] = int(held.vault.get("renewed_at", 0.0))
+        if done(held.vault):  # a refresh for a token has told the same
+            self._tokens.learn(session)
+        else:
+            self._tokens.renew(session, identity, held, done, wait=wait)

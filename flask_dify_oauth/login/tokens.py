@@ -10,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import request
-from msgspec.structs import replace
 
 from ..access import events
-from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
+from ..access.identity import Identity, current_identity
 from ..errors import (
     GrantGone,
     NotSignedIn,
     ProviderRefused,
     ProviderUnavailable,
     ProviderUnusable,
+    SignInRefused,
     StoreUnavailable,
     TokenRefused,
 )
@@ -34,38 +34,31 @@ from ..settings import Settings
 from ..signals import Reason
 from .address import Addresses
 from .clients import Clients
+from .news import hear, spread
 from .revocation import Revocation
-from .vaulted import alive, claims_of, fresh, pending_of, renewed, waiting
+from .sparing import Sparing
+from .vaulted import Held, alive, claims_of, confirmable, fresh, renewal_of, renewed, waiting
 
 if TYPE_CHECKING:
     from ..oidc.client import Client
+    from .admission import Admission
 
-__all__ = ["Held", "Tokens"]
+__all__ = ["Tokens"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 #: A refresh that is refused so will not succeed later; the person has to sign in again.
 _GONE = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
-_BUSY = {"server_error", "temporarily_unavailable"}
 #: A session younger than this, in seconds, does not sign in again by itself: it would go round.
 _YOUNG = 30
 #: Seconds for which many at once may keep a store too busy to say who is first.
 _CROWD = 1.0
-#: Seconds for which a provider that failed is spared where the answer can wait.
-SPARE = 15.0
-
-
-class Held(NamedTuple):
-    """A vault as it was read, sealed and open."""
-
-    sealed: bytes
-    vault: dict[str, Any]
-
-    def __repr__(self) -> str:  # without the tokens
-        return f"<{type(self).__name__}>"
 
 
 class Tokens:
-    """Gives out access tokens of the person of this request, refreshed when they run out."""
+    """Gives out access tokens of the person of this request, refreshed when they run out.
+
+    With each refresh the person is judged anew: see :meth:`Admission.readmit`.
+    """
 
     def __init__(
         self,
@@ -74,14 +67,15 @@ class Tokens:
         addresses: Addresses,
         sessions: SessionInterface,
         revocation: Revocation,
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self._clients = clients
         self._addresses = addresses
         self._sessions = sessions
         self._revocation = revocation
         self._lock_seconds = settings.refresh_lock
-        #: by provider: when it last failed to answer (monotonic seconds)
-        self._failed: dict[str, float] = {}
+        self.sparing = Sparing()
 
     def session(self) -> Session:
         """The session of this request."""
@@ -93,6 +87,7 @@ class Tokens:
         :raises RuntimeError: the person came with an access token, which is for us alone.
         :raises NotSignedIn: there is nobody, or the session has just been ended.
         :raises GrantGone: the provider gives no more tokens; the session has ended.
+        :raises SignInRefused: the person may not stay; the session has ended.
         :raises ProviderUnavailable, ProviderUnusable, ProviderRefused: it cannot be had now.
         """
         identity = current_identity()
@@ -113,7 +108,7 @@ class Tokens:
                 return held
             # Nobody said that the person is out: the session stays for all other pages.
             raise self._grant_gone(identity, "the access token has expired; no refresh token")
-        if usable and self.spared(identity.provider):
+        if usable and self.sparing.spared(identity.provider):
             return held
         try:
             renewal = self.renew(session, identity, held, lambda new: fresh(new, time.time()))
@@ -137,10 +132,6 @@ class Tokens:
             raise NotSignedIn("the session has ended meanwhile", next_url=self._here())
         return Held(sealed, open_vault(session.cookie, sealed))
 
-    def spared(self, provider: str) -> bool:
-        """Whether the provider failed a moment ago, so that whoever can wait does not ask."""
-        return time.monotonic() - self._failed.get(provider, -SPARE) < SPARE
-
     def renew(
         self,
         session: Session,
@@ -150,17 +141,41 @@ class Tokens:
         *,
         wait: bool = True,
     ) -> Held | None:
-        """The vault after a refresh: our own, or that of another request meanwhile.
+        """The vault after a refresh, our own or that of another request meanwhile.
+
+        This request then knows the person as the refresh describes them.
 
         :param done: whether a vault is what is wanted, so that nobody needs to be asked.
         :param wait: whether to wait for another request that is at it; else the answer is None.
         """
+        held = self._renew(session, identity, seen, done, wait=wait)
+        if held is not None:
+            self.learn(session)
+        return held
+
+    def learn(self, session: Session) -> None:
+        """Know the person as the last refresh described them, whoever made it.
+
+        :raises NotSignedIn: the session has ended.
+        """
+        if not hear(self._sessions, session):
+            raise NotSignedIn("the session has ended meanwhile", next_url=self._here())
+
+    def _renew(
+        self,
+        session: Session,
+        identity: Identity,
+        seen: Held,
+        done: Callable[[dict[str, Any]], bool],
+        *,
+        wait: bool,
+    ) -> Held | None:
         provider = identity.provider
         if not seen.vault.get("refresh_token"):
             self._gone(session, identity, "there is no refresh token; see DIFY_OAUTH_SCOPES")
         client = self._clients.get(provider)
         started = time.monotonic()
-        with self._noting(provider):
+        with self.sparing.noting(provider):
             client.metadata()  # not under the lock, which is as long as one request alone
         store, name = self._sessions.store, self._sessions.refresh_lock_name(session.cookie or "")
         pause = 0.02
@@ -178,10 +193,10 @@ class Tokens:
             held = self.read(session)
             if done(held.vault):
                 return held
-            if self._failed.get(provider, started) > started:
+            if self.sparing.failed_since(provider, started):
                 raise ProviderUnavailable("another request has just asked the provider in vain")
-            with self._noting(provider):
-                if pending_of(held.vault) is not None:
+            with self.sparing.noting(provider):
+                if confirmable(held.vault, time.time()):
                     held = self._confirm(client, session, identity, held)
                     if done(held.vault):
                         return held
@@ -198,20 +213,6 @@ class Tokens:
             if time.monotonic() - started > _CROWD:
                 raise
             return None
-
-    @contextlib.contextmanager
-    def _noting(self, provider: str) -> Iterator[None]:
-        """Remember when the provider fails, and what kind of no it says."""
-        try:
-            yield
-        except ProviderRefused as error:
-            if error.provider_error not in _BUSY:
-                raise
-            self._failed[provider] = time.monotonic()
-            raise ProviderUnavailable(error.detail) from None
-        except (ProviderUnavailable, ProviderUnusable):
-            self._failed[provider] = time.monotonic()
-            raise
 
     def _refresh(self, client: Client, session: Session, identity: Identity, held: Held) -> Held:
         """One refresh, under the lock (RFC 6749, section 6)."""
@@ -232,25 +233,32 @@ class Tokens:
         return self._read_after(session, identity, answered)
 
     def _confirm(self, client: Client, session: Session, identity: Identity, held: Held) -> Held:
-        """Verify the answer that the vault keeps, then use it (OIDC Core, section 12.2)."""
-        answer, id_token = held.vault["pending"], None
+        """Verify the answer that the vault keeps (OIDC Core, section 12.2), judge, then use it.
+
+        Whatever goes wrong before the end leaves the answer where it is, for the next request.
+        """
+        answer, received = renewal_of(held.vault)
+        before, id_token = claims_of(held.vault["id_token"]), None
         try:
-            if answer["id_token"] is not None:
+            if answer.id_token is not None:
                 id_token = client.verify_renewed(
-                    answer["id_token"],
-                    answer["access_token"],
-                    claims_of(held.vault["id_token"]),
-                    answer["received"],
+                    answer.id_token, answer.access_token, before, received
                 )
+            claims = None if id_token is None else claims_of(id_token)
+            told = self._admission.readmit(client, identity, answer, claims, before)
+            # First: with fresh tokens in the vault nobody would look at the person again.
+            spread(self._sessions, session, told, received)
         except TokenRefused as error:
             # These may be another person's tokens; nothing of this session can be trusted now.
             self._gone(session, identity, error.detail, reason="token_refused")
+        except SignInRefused as error:
+            self._end(session, identity, "access_withdrawn")
+            self._revocation.afterwards(identity.provider, held.vault)
+            error.next_url = self._here()
+            error.code = "access_withdrawn" if error.code == SignInRefused.code else error.code
+            raise
         kept = self._write(session, held, renewed(held.vault, id_token))
-        if kept is None:
-            return self._read_after(session, identity, held.vault)
-        if answer["scope"] is not None:
-            _narrow(session, identity, answer["scope"].split())
-        return kept
+        return kept or self._read_after(session, identity, held.vault)
 
     def _read_after(self, session: Session, identity: Identity, vault: dict[str, Any]) -> Held:
         """What there is in place of a vault that could not be written."""
@@ -275,10 +283,13 @@ class Tokens:
 
         :raises GrantGone: always.
         """
+        self._end(session, identity, reason)
+        raise self._grant_gone(identity, detail)
+
+    def _end(self, session: Session, identity: Identity, reason: Reason) -> None:
         key = self._sessions._get_store_id(session.cookie or "")
         if self._sessions.end(session):
             events.signed_out(identity, reason, key)
-        raise self._grant_gone(identity, detail)
 
     def _grant_gone(self, identity: Identity, detail: str) -> GrantGone:
         error = GrantGone(detail, next_url=self._here())
@@ -287,10 +298,3 @@ class Tokens:
 
     def _here(self) -> str:
         return self._addresses.way_back(request)
-
-
-def _narrow(session: Session, identity: Identity, granted: list[str]) -> None:
-    """Take from the identity what is granted no longer; a refresh adds nothing (RFC 6749, 6)."""
-    scopes = tuple(scope for scope in identity.scopes if scope in granted)
-    if scopes != identity.scopes:
-        session[IDENTITY_KEY] = encode_identity(replace(identity, scopes=scopes))

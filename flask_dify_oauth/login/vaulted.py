@@ -11,17 +11,41 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ..oidc.client import Renewal, TokenSet
 
-__all__ = ["AHEAD", "alive", "claims_of", "fresh", "pending_of", "renewed", "vaulted", "waiting"]
+__all__ = [
+    "AHEAD",
+    "Held",
+    "alive",
+    "claims_of",
+    "confirmable",
+    "fresh",
+    "renewal_of",
+    "renewed",
+    "vaulted",
+    "waiting",
+]
 
 #: Seconds before its end when a token is renewed.
 AHEAD = 30.0
 
+#: Seconds for which an answer to a refresh is worth a second look; its token has to be used for it.
+_PENDING = 300.0
+
 Vault = dict[str, Any]
+
+
+class Held(NamedTuple):
+    """A vault as it was read, sealed and open."""
+
+    sealed: bytes
+    vault: dict[str, Any]
+
+    def __repr__(self) -> str:  # without the tokens
+        return f"<{type(self).__name__}>"
 
 
 def vaulted(tokens: TokenSet, received: float, scopes: tuple[str, ...]) -> Vault:
@@ -71,10 +95,19 @@ def waiting(vault: Mapping[str, Any], answer: Renewal, received: float) -> Vault
     }
 
 
-def pending_of(vault: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The answer that :func:`waiting` kept, if there is one."""
-    pending: Mapping[str, Any] | None = vault.get("pending")
-    return pending
+def confirmable(vault: Mapping[str, Any], now: float) -> bool:
+    """Whether there is an answer that :func:`waiting` kept, young enough to be verified yet."""
+    pending = vault.get("pending")
+    return pending is not None and alive(pending, now) and now - pending["received"] < _PENDING
+
+
+def renewal_of(vault: Mapping[str, Any]) -> tuple[Renewal, float]:
+    """The answer that :func:`waiting` kept, and when it came, in epoch seconds."""
+    from ..oidc.grants import Renewal
+
+    members = dict(vault["pending"])
+    received = members.pop("received")
+    return Renewal(**members), received
 
 
 def renewed(vault: Mapping[str, Any], id_token: str | None) -> Vault:

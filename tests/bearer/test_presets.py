@@ -12,6 +12,7 @@ from flask_dify_oauth import Identity
 from flask_dify_oauth.access.api_tokens import ApiTokens
 from flask_dify_oauth.access.authorization import Sent
 from flask_dify_oauth.errors import BearerRefused
+from flask_dify_oauth.login.admission import Admission, Hooks
 from flask_dify_oauth.oidc import client as client_module
 from flask_dify_oauth.settings import load_settings
 from tests.oidc.stub import Pages, key_for, key_set, metadata, public, sign
@@ -47,7 +48,9 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
         known = {"SECRET_KEY": "0123456789abcdef" * 4, "DIFY_OAUTH_CLIENT_ID": "portal"}
         settings = load_settings(known | {f"DIFY_OAUTH_{n}": v for n, v in config.items()})
         tokens = ApiTokens(
-            settings, lambda name: client_module.Client(settings.providers[name], settings)
+            settings,
+            lambda name: client_module.Client(settings.providers[name], settings),
+            Admission(Hooks(), timeout=1).sender,
         )
         times = {"iat": NOW, "nbf": NOW, "exp": NOW + 300}
         raw = sign({**times, **claims})

@@ -126,7 +126,7 @@ def test_a_refresh_asks_for_no_scope_and_keeps_what_is_new(
         expire(app, cookie)
         assert inside.fetch("/token").status_code == 200
         after = vault_of(app, cookie)
-        assert op.requests[-1].form == {
+        assert [seen for seen in op.requests if seen.form][-1].form == {
             "grant_type": "refresh_token",
             "refresh_token": before["refresh_token"],
         }

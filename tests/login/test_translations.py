@@ -16,7 +16,8 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from flask_dify_oauth.login import messages, pages
-from flask_dify_oauth.login.messages import LANGUAGES, MESSAGES, choose_language, translations
+from flask_dify_oauth.login.languages import LANGUAGES, choose_language, translations
+from flask_dify_oauth.login.messages import MESSAGES
 
 CATALOGUES = Path(messages.__file__).parents[1] / "translations"
 FOREIGN = sorted(set(LANGUAGES) - {"en"})

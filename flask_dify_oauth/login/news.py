@@ -1,0 +1,35 @@
+"""What the last refresh told of a person, as the session keeps it for every request."""
+
+from __future__ import annotations
+
+from ..access.identity import IDENTITY_KEY, Identity, encode_identity
+from ..errors import SignInRefused
+from ..sessions.interface import SessionInterface
+from ..sessions.session import Session
+
+__all__ = ["CHECKED", "hear", "spread"]
+
+#: where the time of the last refresh stands in ``flask.session``, in epoch seconds
+CHECKED = "_dify_oauth_checked"
+
+
+def spread(sessions: SessionInterface, session: Session, told: Identity, received: float) -> None:
+    """Let all requests know; news that are older than what the session has change nothing.
+
+    :raises SignInRefused: the session has no place for the person any more.
+    """
+    from ..sessions.at_once import write_at_once
+    from ..sessions.record import SessionTooLarge
+
+    values = {IDENTITY_KEY: encode_identity(told), CHECKED: received}
+    try:
+        write_at_once(sessions, session, values, order=CHECKED)
+    except SessionTooLarge as error:
+        raise SignInRefused(str(error), code="too_much_told", status=502) from None
+
+
+def hear(sessions: SessionInterface, session: Session) -> bool:
+    """Let this request know what any other has spread; False: the session has ended."""
+    from ..sessions.at_once import read_again
+
+    return read_again(sessions, session, (IDENTITY_KEY, CHECKED))

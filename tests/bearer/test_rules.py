@@ -1,0 +1,76 @@
+"""Rules and roles of the settings hold for access tokens too: no second way in around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flask_dify_oauth import Identity
+
+from .desk import Desk
+
+MakeDesk = Callable[..., Desk]
+MACHINE = {"sub": "robot", "client_id": "robot"}
+
+
+def test_only_mapped_roles_count(desk_of: MakeDesk) -> None:
+    desk = desk_of(ROLES={"editor": ["group:/staff", "role:redaktion"]})
+    told = desk.send(desk.token(roles=["admin", "redaktion"])).get_json()
+    assert told["roles"] == ["editor"]
+    assert desk.send(desk.token(roles=["admin", "editor"])).get_json()["roles"] == []
+    assert desk.send(desk.token(groups=["/staff"])).get_json()["roles"] == ["editor"]
+
+
+def test_roles_from_the_path_that_is_named(desk_of: MakeDesk) -> None:
+    desk = desk_of(ROLES_CLAIM="https://example.com/roles")
+    told = desk.send(desk.token(**{"https://example.com/roles": ["a"], "roles": ["b"]})).get_json()
+    assert told["roles"] == ["a"]
+
+
+def test_a_mapper_of_the_application(desk_of: MakeDesk) -> None:
+    desk = desk_of()
+
+    @desk.app.extensions["test.oauth"].role_mapper
+    def mapper(identity: Identity) -> list[str]:
+        return [f"{identity.subject}-{role}" for role in identity.roles]
+
+    assert desk.send(desk.token(roles=["a"])).get_json()["roles"] == ["alice-1-a"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ({"ALLOWED_GROUPS": ["/staff"]}, {"groups": ["/staff"]}, {}),
+        ({"ALLOWED_SUBJECTS": ["alice-1"]}, {}, {"sub": "bob-2"}),
+        (
+            {"ALLOWED_EMAIL_DOMAINS": ["example.com"]},
+            {"email": "alice@example.com", "email_verified": True},
+            {"email": "alice@example.com"},
+        ),
+        ({"DENIED": ["group:/contractors"]}, {}, {"groups": ["/contractors"]}),
+        ({"ALLOWED_CLAIMS": {"department": ["press"]}}, {"department": "press"}, {}),
+    ],
+)
+def test_who_may_not_sign_in_may_not_send_tokens_either(
+    desk_of: MakeDesk, rule: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    desk = desk_of(**rule)
+    assert desk.send(desk.token(**good)).status_code == 200
+    answer = desk.send(desk.token(**bad))
+    assert (answer.status_code, answer.get_json()["error"]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("claims", [{"groups": "src1"}, {"roles": "src1"}])
+def test_groups_that_are_elsewhere_are_never_taken_for_none(
+    desk: Desk, claims: dict[str, str]
+) -> None:
+    assert desk.send(desk.token(_claim_names=claims)).status_code == 401
+
+
+def test_rules_about_people_say_nothing_of_programs(desk_of: MakeDesk) -> None:
+    desk = desk_of(ALLOWED_GROUPS=["/staff"], ROLES={"sync": ["role:job"]})
+    answer = desk.send(desk.token(**MACHINE, roles=["job", "admin"]), "/api/machines")
+    assert answer.status_code == 200
+    assert answer.get_json()["roles"] == ["sync"]
