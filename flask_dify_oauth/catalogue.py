@@ -50,6 +50,14 @@ class Setting(Struct, frozen=True):
 
 _seconds = judging.judge_seconds
 
+
+def _listed(value: object) -> list[Any]:
+    """A list whose entries are judged where they are read."""
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"is {type(value).__name__}; write a list of dictionaries")
+    return list(value)
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("ISSUER", judging.judge_issuer, None,
             "The provider's issuer, exactly as its metadata names it.", provider=True),
@@ -157,6 +165,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("API_INTROSPECTION_MAX_AGE", partial(_seconds, least=0, most=3600), 30.0,
             "Seconds for which what it says is remembered, so that a revoked token is out after so"
             " long."),
+    Setting("PATH_RULES", _listed, None,
+            "Who may ask for which paths: a list of rules, of which the first that fits decides."
+            " With it, everything is closed that no rule opens."),
     Setting("URL_PREFIX", judging.judge_prefix, "",
             "A path in front of `/login`, `/callback`, `/logout`, `/logged-out`, `/sessions` and"
             " `/me`."),

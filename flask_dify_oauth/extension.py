@@ -90,7 +90,7 @@ class DifyOAuth:
         revocation = Revocation(clients)
         admission = Admission(self._hooks, timeout=settings.http_timeout)
         tokens = Tokens(settings, clients, addresses, sessions, revocation, admission)
-        app.extensions["dify_oauth"] = Parts(
+        parts = app.extensions["dify_oauth"] = Parts(
             settings=settings,
             addresses=addresses,
             clients=clients,
@@ -130,6 +130,12 @@ class DifyOAuth:
             app.register_blueprint(make_api_blueprint())
         app.register_error_handler(DifyOAuthError, answer_failure)
         app.context_processor(_template_names)
+        if settings.path_rules is not None:
+            from .access.enforcement import enforce
+            from .access.policy import Policy, parse_rules
+
+            parts.policy = Policy(parse_rules(settings.path_rules)[0])
+            enforce(app, parts.policy)
         app.cli.add_command(commands)
 
     def on_sign_in(self, hook: Hook) -> Hook:

@@ -101,6 +101,8 @@ class Settings(Struct, frozen=True):
     audit_required: bool
     api_scopes: tuple[str, ...]
     api_introspection_max_age: float
+    #: as written; ``access.policy`` reads them
+    path_rules: list[Any] | None
     secret_keys: tuple[bytes, ...]
 
     def __repr__(self) -> str:  # without the secrets

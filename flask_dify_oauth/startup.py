@@ -42,6 +42,7 @@ def read_configuration(
             problems.append(f"SECRET_KEY_FILE {error}.")
     if type(app.session_interface) is not SecureCookieSessionInterface:
         problems.append("app.session_interface is set already; remove the other session extension.")
+    problems += _problems_of_rules(app)
     try:
         settings = load_settings(app.config)
         sink = _open_sink(settings, sink)
@@ -52,6 +53,15 @@ def read_configuration(
     if problems or settings is None or store is None:
         raise ConfigurationError(problems)
     return settings, store, sink
+
+
+def _problems_of_rules(app: Flask) -> list[str]:
+    rules = app.config.get(f"{PREFIX}PATH_RULES")
+    if not isinstance(rules, (list, tuple)):
+        return []  # none, or a mistake that the settings report
+    from .access.policy import parse_rules
+
+    return [f"{PREFIX}PATH_RULES{problem}." for problem in parse_rules(rules)[1]]
 
 
 def binding_of(app: Flask, settings: Settings) -> bytes:

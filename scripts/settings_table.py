@@ -78,6 +78,8 @@ CHINESE: dict[str, str] = {
     "GROUPS_CLAIM": "身份提供方在哪里给出组：声明中的路径，例如 `groups`。不设置时由预设决定。",
     "ROLES_CLAIM": "身份提供方在哪里给出角色，例如 `realm_access.roles` 或"
     " `https://example.com/roles`。不设置时由预设决定。",
+    "PATH_RULES": "谁可以访问哪些路径：一个规则列表，由第一条匹配的规则决定。设置后，没有规则开放的"
+    "一切都是关闭的。",
     "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out`、`/sessions` 和 `/me`"
     " 前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",

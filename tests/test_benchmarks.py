@@ -11,6 +11,7 @@ import pytest
 from benchmarks.candidates import CANDIDATES, Seed
 from benchmarks.import_time import too_early
 from benchmarks.page_child import check
+from flask_dify_oauth import Identity
 from flask_dify_oauth.demo import DemoProvider
 from tests.conftest import MakeApp
 from tests.kit import Browser
@@ -54,3 +55,12 @@ def test_nothing_of_a_sign_in_is_loaded_before_it() -> None:
 def test_what_the_rest_stands_on_can_be_imported_without_the_peers(name: str) -> None:
     command = [sys.executable, "-c", f"import benchmarks.{name}"]
     subprocess.run(command, cwd=ROOT, check=True, timeout=30)
+
+
+def test_the_rules_that_are_measured_decide_as_they_should() -> None:
+    from benchmarks.rules import REQUESTS, WHO, make_rules
+
+    policy = make_rules()
+    for method, path in REQUESTS.values():
+        assert policy.refusal(method, path, WHO) is None
+        assert policy.refusal(method, path, Identity()) is not None

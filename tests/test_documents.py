@@ -31,6 +31,7 @@ RUN_ELSEWHERE = (
     *READMES,  # test_the_program_of_the_readme
     "docs/apis.md",  # tests/bearer/test_document.py
     "docs/guards.md",  # tests/access/test_document.py
+    "docs/path-rules.md",  # tests/access/test_document.py
     "docs/other-extensions.md",  # tests/integrations/test_document.py
 )
 DOCUMENTS = sorted(
@@ -160,6 +161,7 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     known |= {"temporarily_unavailable": 503, "unknown_provider": 404, "unexpected": 503}
     known |= {"no_token": 401, "invalid_authorization": 400, "people_only": 403}
     known |= {"foreign_request": 403, "step_up_failed": 403, "too_much_told": 502}
+    known |= {"ambiguous_path": 400}
     told = ("email_not_verified", "email_domain_refused", "groups_not_told", "access_withdrawn")
     known |= dict.fromkeys(told, errors.SignInRefused.status)
     assert {code: int(status) for code, status in rows} == known

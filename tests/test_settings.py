@@ -90,6 +90,7 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "ROLES": ({"editor": "group:x"}, {"editor": ("group:x",)}, {"editor": []}),
     "GROUPS_CLAIM": ("a.b", ("a.b",), "a..b"),
     "ROLES_CLAIM": (["a", "b"], ("a", "b"), [""]),
+    "PATH_RULES": (({"path": "/"},), [{"path": "/"}], "x"),
     "URL_PREFIX": ("/auth", "/auth", "auth"),
     "APP_NAME": ("Portal", "Portal", ["Portal"]),
     "IDLE_LIFETIME": ("120", 120.0, 59),

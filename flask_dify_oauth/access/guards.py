@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.scaffold import Scaffold
-from flask.views import View
 
-from ..errors import BearerRefused
-from .identity import current_identity
+from .guarding import gatekeeper, guarded, guarded_by, turned_away
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from .bearer import Door
-    from .gatekeeper import Gatekeeper
     from .needs import Need, Needs, Predicate
 
 __all__ = [
@@ -35,90 +31,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _gatekeeper() -> Gatekeeper:
-    try:
-        return cast("Gatekeeper", current_app.extensions["dify_oauth"])
-    except KeyError:
-        raise RuntimeError(
-            "a view is guarded by flask-dify-oauth, but DifyOAuth was not registered on this app"
-        ) from None
-
-
-def _turned_away(
-    keeper: Gatekeeper, needs: tuple[Need, ...], door: Door | None, people: bool
-) -> Response | None:
-    """The answer to whoever is unknown or out; None for those who may go on.
-
-    :param door: what else than a session lets in; None where an outer guard may have said so.
-    :param people: whether programs stay out that speak for themselves.
-    :raises BearerRefused: the access token that was sent, or that was not, lets nobody in.
-    :raises Forbidden, StepUpNeeded: the person lacks something.
-    """
-    if door is not None:
-        from .bearer import admit, offer_token
-
-        admit(keeper, door, needs)
-    who = current_identity()
-    if not who:
-        unknown = keeper.challenge()
-        if door is not None and unknown.status_code == 401:
-            offer_token(keeper.api, unknown)
-        return unknown
-    if who.is_machine and people:
-        raise BearerRefused("a program speaks for itself", code="people_only", status=403)
-    if keeper.recheck is not None and (answer := keeper.recheck()) is not None:
-        return answer
-    if needs:
-        from .needs import refusal
-
-        if (refused := refusal(needs, who)) is not None:
-            raise refused
-    return None
-
-
-def guarded(
-    needs: tuple[Need, ...],
-    door: Door | None = None,
-    *,
-    people: bool = False,
-    name: Callable[[Any], Any] | None = None,
-) -> Callable[[F], F]:
-    """The guard that lets in whoever comes by this door and meets every need.
-
-    :param name: what classes call the guard; does the same.
-    """
-
-    def decorate(view: F) -> F:
-        if isinstance(view, type):
-            if not issubclass(view, View):
-                raise TypeError("a guard is for functions and subclasses of flask.views.View")
-            view.decorators = [*view.decorators, name or decorate]
-            return cast(F, view)
-
-        @functools.wraps(view)
-        def guard(*args: Any, **kwargs: Any) -> Any:
-            if (answer := _turned_away(_gatekeeper(), needs, door, people)) is not None:
-                return answer
-            return current_app.ensure_sync(view)(*args, **kwargs)
-
-        return cast(F, guard)
-
-    return decorate
-
-
-def guarded_by(*needs: Need) -> Callable[[F], F]:
-    """The guard that lets people in who are signed in and meet every need."""
-    return guarded(needs)
-
-
-def turned_away() -> Response | None:
-    """The answer to this request's person if they may not go on; None for whoever may.
-
-    For guards of other extensions.
-    """
-    return _turned_away(_gatekeeper(), (), None, True)
 
 
 @overload
@@ -281,9 +193,9 @@ def protect(
         return local in open_endpoints or view in open_views or _view_class(view) in open_views
 
     def guard() -> Response | None:
-        keeper = _gatekeeper()
-        if is_open() or (isinstance(target, Flask) and keeper.owns_endpoint(request.endpoint)):
+        own = isinstance(target, Flask) and gatekeeper().owns_endpoint(request.endpoint)
+        if own or is_open():
             return None
-        return _turned_away(keeper, needed, door, not machines)
+        return turned_away(needed, door, people=not machines)
 
     cast(Scaffold, target).before_request(guard)

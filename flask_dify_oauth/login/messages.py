@@ -36,6 +36,11 @@ MESSAGES: dict[str, Message] = {
         N_("The address that your browser opened is incomplete or damaged."),
         N_("Go back to the page where you started and try again from there."),
     ),
+    "ambiguous_path": Message(
+        N_("This address is not clear"),
+        N_("The address that your browser opened can be read in more than one way."),
+        N_("Go back to the page where you started and try again from there."),
+    ),
     "insecure_transport": Message(
         N_("This address cannot be used for signing in"),
         N_("You reached this application by an address that is not safe or not the right one."),

@@ -18,6 +18,7 @@ from .clients import Clients
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from ..access.policy import Policy
     from ..audit import AuditSink
     from .admission import Admission
     from .flow import SignIn
@@ -53,6 +54,7 @@ class Parts(Struct, eq=False):
     challenge: Challenge
     audit_sink: AuditSink | None
     recheck: Callable[[], Response | None] | None = None
+    policy: Policy | None = None
 
     def owns_endpoint(self, endpoint: str | None) -> bool:
         """Whether a route belongs to the sign-in itself."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Response, request
 
+from ..access import events
 from ..access.identity import Identity, account_of, current_identity
 from ..errors import DifyOAuthError, StepUpNeeded
 from ..sessions.session import current_session
@@ -56,6 +57,7 @@ def answer_step_up(error: StepUpNeeded) -> Response:
     if _in_vain(error, asked, identity):
         failed = DifyOAuthError(error.detail, code="step_up_failed", status=403)
         failed.error_id = error.error_id
+        events.denied(identity, failed)
         return error_response(failed, as_json=False, retry_url=login, account=account)
     if request.method not in ("GET", "HEAD"):
         # A redirect would lose what was sent without a word.

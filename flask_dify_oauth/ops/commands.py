@@ -10,14 +10,18 @@ __all__ = ["oauth"]
 
 class _Commands(AppGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["sessions"]
+        return ["rules", "sessions"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != "sessions":
-            return None
-        from .sessions import sessions
+        if cmd_name == "rules":
+            from .rules import rules
 
-        return sessions
+            return rules
+        if cmd_name == "sessions":
+            from .sessions import sessions
+
+            return sessions
+        return None
 
 
 oauth = _Commands("oauth", help="Sign-in by flask-dify-oauth.")

@@ -11,11 +11,10 @@ RELYING_PARTY = [
     "LO1", "LO2", "LO3",
 ]  # fmt: skip
 #: not of a sign-in: refresh (A52), bearer caches (A53-A56), back and front channel (A58-A60),
-#: emergency access (A66-A68), operations (A97); there are no chunked
-#: cookies (A41), no scopes that grant anything (A88)
+#: emergency access (A66-A68), operations (A97); there are no chunked cookies (A41)
 ATTACKS = [
     *range(1, 13), *range(33, 41), *range(42, 52), 57, *range(61, 66), *range(69, 88),
-    *range(89, 97), *range(98, 102), 22, 23, 24,
+    *range(88, 97), *range(98, 102), *range(14, 17), 19, *range(22, 29),
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask
 
+from flask_dify_oauth import current_user
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.oidc.http import Transport
 from flask_dify_oauth.sessions.protocol import SessionStore
@@ -35,6 +36,10 @@ def add_views(app: Flask) -> Flask:
     @app.route("/token", methods=["GET", "POST"])
     def token() -> str:
         return str(oauth.access_token())
+
+    @app.get("/scopes")
+    def scopes() -> list[str]:
+        return list(current_user.scopes)
 
     return app
 

@@ -183,6 +183,18 @@ def test_the_scope_never_becomes_wider(
     assert vault_of(app, cookie_of(inside))["scope"] == kept
 
 
+def test_a_person_loses_the_scopes_that_a_refresh_does_not_grant(
+    inside: Browser, app: Flask, op: DemoProvider
+) -> None:
+    scopes = SCOPES.split()
+    assert inside.fetch("/scopes").json == scopes
+    for told, kept in ((None, scopes), ("openid profile admin", scopes[:2]), (SCOPES, scopes[:2])):
+        expire(app, cookie_of(inside))
+        shaped(op, scope=told)
+        assert inside.fetch("/token").status_code == 200
+        assert inside.fetch("/scopes").json == kept
+
+
 def test_the_newest_id_token_is_the_hint_at_log_out(
     inside: Browser, app: Flask, op: DemoProvider
 ) -> None:

@@ -1,0 +1,47 @@
+"""Path rules at the door of a Flask application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, request
+
+from ..errors import Forbidden
+from .guarding import gatekeeper, turned_away
+
+if TYPE_CHECKING:
+    from .bearer import Door
+    from .policy import Policy
+
+__all__ = ["enforce"]
+
+
+def enforce(app: Flask, policy: Policy) -> None:
+    """Ask the policy before every request, and before what other functions do before requests.
+
+    Static files and addresses that no view has are asked for too. The routes of the sign-in stay
+    open. The path that decides is the one that Flask routes.
+    """
+    doors = {rule.accept: _door(rule.accept) for rule in policy.rules}
+
+    def guard() -> Response | None:
+        if gatekeeper().owns_endpoint(request.endpoint):
+            return None
+        rule = policy.rule_for(request.method, request.path)
+        if rule.who == "anyone":
+            return None
+        door = doors.get(rule.accept)
+        answer = turned_away(rule.needs, door, people=not rule.machines, tell=rule.tell)
+        if answer is None and rule.who == "nobody":
+            raise Forbidden("no path rule opens this")
+        return answer
+
+    app.before_request_funcs.setdefault(None, []).insert(0, guard)
+
+
+def _door(accept: tuple[str, ...]) -> Door | None:
+    if accept == ("session",):
+        return None
+    from .bearer import door_of
+
+    return door_of(accept)

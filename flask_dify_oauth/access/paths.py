@@ -1,0 +1,111 @@
+"""What servers make of a path: read in one way, or refused.
+
+Servers differ in what they make of ``//``, ``..``, ``;``, ``%2f``, ``\\`` and capitals. A rule that
+is asked about one path while another one is served is no rule. Nothing in here knows Flask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
+
+__all__ = [
+    "AmbiguousPath",
+    "check_path",
+    "fold",
+    "is_plain",
+    "path_of_target",
+    "readings",
+    "segments_of",
+]
+
+#: what no path has that every server reads alike: controls, backslashes, bytes that are no UTF-8,
+#: and what is still percent-encoded after decoding
+_REFUSED = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd\ud800-\udfff\\]|%[0-9A-Fa-f]{2}"
+)
+#: segments that all servers read alike, but for capitals: plain characters, with dots and spaces
+#: between them alone
+_CHARACTER = r"[!\"$&'()*+,\-0-9:<=>@A-Z\[\]^_`a-z{|}~]"
+_PLAIN = re.compile(rf"/(?:{_CHARACTER}++(?:[. ]++{_CHARACTER}++)*+(?:/|\Z))*+\Z")
+
+
+class AmbiguousPath(ValueError):
+    """Servers may read this path in more than one way."""
+
+
+def path_of_target(target: str) -> str:
+    """The path of a request target as it came over the wire (RFC 9112, section 3.2), decoded once.
+
+    The query is left out: it decides nothing.
+
+    :raises AmbiguousPath: when it is no path, or has what some servers alone take for a slash.
+    """
+    origin = re.match(r"(?i)https?://[^/?#\\]*", target)
+    raw = target[origin.end() if origin else 0 :].partition("?")[0]
+    if origin and not raw:
+        raw = "/"
+    if not raw.startswith("/") or re.search(r"[^!-~]|#|%(?![0-9A-Fa-f]{2})", raw):
+        raise AmbiguousPath("the request target is no path")
+    if re.search(r"(?i)%2f|%5c", raw):
+        raise AmbiguousPath("a slash is percent-encoded")
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise AmbiguousPath("the path is no UTF-8") from None
+
+
+def segments_of(path: str) -> list[str]:
+    """The parts of a path; one slash at its end makes no difference."""
+    return path[1:].removesuffix("/").split("/") if path != "/" else []
+
+
+def is_plain(path: str) -> bool:
+    """Whether all servers read a path alike, but for capitals."""
+    return _PLAIN.match(path) is not None
+
+
+def check_path(path: str) -> None:
+    """Refuse what has no one reading at all.
+
+    :param path: decoded once.
+    :raises AmbiguousPath: for it.
+    """
+    if not path.startswith("/"):
+        raise AmbiguousPath("the path begins with no slash")
+    if found := _REFUSED.search(path):
+        raise AmbiguousPath(f"the path has {found[0]!r} in it")
+    for segment in segments_of(path):
+        if segment.strip() in ("", ".", ".."):
+            raise AmbiguousPath(f"the path has the segment {segment!r}")
+
+
+def readings(path: str) -> set[str]:
+    """What servers may take a path for, itself included: each way, and all combinations.
+
+    :raises AmbiguousPath: where one of them is nothing that can be judged.
+    """
+    import unicodedata
+
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda form: unicodedata.normalize("NFKC", form),  # full-width slashes and dots
+        lambda form: re.split(r"[?#]", form, maxsplit=1)[0],
+        lambda form: re.sub(r";[^/]*", "", form),  # parameters, as Java's servers have them
+        lambda form: re.sub(r"[. ]+(?=/|$)", "", form),  # as Windows does
+    )
+    forms = {path}
+    for way in ways:
+        forms |= {way(form) for form in forms}
+    for form in forms:
+        check_path(form)
+    return forms
+
+
+def fold(text: str) -> str:
+    """Without the differences that a server may pass over: capitals, and forms of characters."""
+    if not text.isascii():
+        import unicodedata
+
+        text = unicodedata.normalize("NFKC", text)
+    return text.lower()

@@ -1,0 +1,194 @@
+"""``flask oauth rules``: what the path rules say, and why they decide as they do."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+from msgspec.structs import replace
+from werkzeug.exceptions import HTTPException, NotFound
+
+from ..access.guarding import needs_of_view
+from ..access.identity import IDENTITY_KEY, Identity, account_of, decode_identity
+from ..access.listing import Entry, entries
+from ..access.paths import AmbiguousPath, path_of_target
+from ..access.policy import CLOSED, Policy, Rule
+from ..errors import DifyOAuthError, InvalidRequest
+from ..sessions import record
+
+__all__ = ["rules"]
+
+rules = AppGroup("rules", help="Show the path rules, and explain what they decide.")
+
+
+def _policy() -> Policy:
+    policy: Policy | None = current_app.extensions["dify_oauth"].policy
+    if policy is None:
+        raise click.ClickException(
+            "This application has no path rules: DIFY_OAUTH_PATH_RULES is not set."
+        )
+    return policy
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    return {
+        "number": rule.number,
+        "paths": [str(pattern) for pattern in rule.patterns],
+        "methods": None if rule.methods is None else sorted(rule.methods),
+        "who": rule.wanted,
+        "name": rule.name,
+    }
+
+
+@rules.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """List the rules in the order in which they count."""
+    found = _policy().rules
+    if as_json:
+        click.echo(json.dumps([_told(rule) for rule in found], indent=2))
+        return
+    for rule in found:
+        name = f"  [{rule.name}]" if rule.name else ""
+        click.echo(f"{rule.number:3}  {rule}{name}")
+    click.echo("     everything else: nobody")
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """A store that does not answer ends in one line."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except DifyOAuthError as error:
+            raise click.ClickException(error.detail) from None
+
+    return run
+
+
+@rules.command()
+@click.argument("method")
+@click.argument("path")
+@click.option(
+    "--as", "person", help="Somebody who is signed in: e-mail address, user name, subject."
+)
+@click.option("--signed-in", is_flag=True, help="Somebody who is signed in and has nothing else.")
+@click.option("--role", "roles", multiple=True, help="Somebody who has this role; repeatable.")
+@click.option("--group", "groups", multiple=True, help="Likewise, a group.")
+@click.option("--scope", "scopes", multiple=True, help="Likewise, a scope.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_command
+def explain(
+    method: str,
+    path: str,
+    person: str | None,
+    signed_in: bool,
+    roles: tuple[str, ...],
+    groups: tuple[str, ...],
+    scopes: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say what the rules decide about METHOD and PATH, and why. The status is 1 for a refusal.
+
+    Without an option, for somebody who is not signed in.
+    """
+    who = Identity()
+    if person is not None:
+        who = _find(person)
+    elif signed_in or roles or groups or scopes:
+        who = Identity(issuer="-", subject="somebody", name="somebody")
+    who = replace(
+        who, roles=who.roles + roles, groups=who.groups + groups, scopes=who.scopes + scopes
+    )
+    told = _explained(_policy(), method.upper(), path, who)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for name, value in told.items():
+            for line in value if isinstance(value, list) else [value]:
+                click.echo(f"{name + ':':13}{_plain(line)}")
+                name = ""
+    if told["decision"] != "open":
+        click.get_current_context().exit(1)
+
+
+def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[str, Any]:
+    told: dict[str, Any] = {"request": f"{method} {target}", "person": _described(who)}
+    try:
+        # As it came over the wire, or, with characters that no wire carries, as it is routed.
+        path = path_of_target(target) if target.isascii() else target
+        rule = policy.rule_for(method, path)
+    except (AmbiguousPath, InvalidRequest) as error:
+        return told | {"decision": "refused, 400 ambiguous_path", "reason": str(error)}
+    told["rule"] = "none" if rule is CLOSED else f"{rule.number}: {rule}"
+    if before := [f"{r.number}: {r}" for r in policy.passed_over(method, path)]:
+        told["passed over"] = before
+    refused = rule.refusal(who)
+    if refused is None:
+        told["decision"] = "open"
+        told["then"] = _view(current_app, method, path)
+    else:
+        told["decision"] = f"refused, {refused.status} {refused.code}"
+        told["reason"] = refused.detail
+    return told
+
+
+def _described(who: Identity) -> str:
+    if not who:
+        return "nobody is signed in"
+    held = [f"{kind} {', '.join(names)}" for kind in ("roles", "groups", "scopes")
+            if (names := getattr(who, kind))]  # fmt: skip
+    return f"{account_of(who)} ({'; '.join(held) or 'no roles, groups or scopes'})"
+
+
+def _view(app: Flask, method: str, path: str) -> str:
+    """What the request reaches, and the guards that stand before it."""
+    try:
+        endpoint, _ = app.url_map.bind(app.config["SERVER_NAME"] or "localhost").match(path, method)
+    except NotFound:
+        return "no view"
+    except HTTPException as error:
+        return f"no view, {error.code} {error.name}"
+    needs = needs_of_view(app.view_functions[endpoint])
+    guards = "" if needs is None else f", guarded: {'; '.join(map(str, needs)) or 'signed-in'}"
+    return f"the view {endpoint}{guards}"
+
+
+def _plain(value: object) -> str:
+    """For a terminal: whatever stands in a name, no control character gets through."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def _find(person: str) -> Identity:
+    """The identity of the newest living session of somebody.
+
+    :raises click.ClickException: there is none, or there are several people of this name.
+    """
+    parts = current_app.extensions["dify_oauth"]
+    living = list(entries(parts.sessions.store, parts.settings.idle_lifetime))
+    found = {entry.owner[:2]: who for entry, who in _matching(living, person)}
+    if len(found) != 1:
+        what = "Nobody" if not found else f"{len(found)} people"
+        raise click.ClickException(
+            f"{what} of the name {person!r} signed in; see: flask oauth sessions list"
+        )
+    return next(iter(found.values()))
+
+
+def _matching(living: list[Entry], person: str) -> Iterator[tuple[Entry, Identity]]:
+    store = current_app.extensions["dify_oauth"].sessions.store
+    for entry in sorted(living, key=lambda entry: entry.note.began_at):
+        stored = store.read(entry.key)
+        data = None if stored is None else record.decode(stored.record)
+        who = None if data is None else decode_identity(data.get(IDENTITY_KEY))
+        if who is None:
+            continue
+        names = {who.email.casefold(), who.username.casefold()}
+        if who.subject == person or person.casefold() in names:
+            yield entry, who
