@@ -1,9 +1,10 @@
 """Installs what ``tests/live`` and ``tests/browser`` run against, into a folder outside the tree.
 
 ``python -m scripts.counterparts [PART ...]`` installs the named parts, or all: oidc-provider,
-keycloak, browser, python (the tools for this environment). A second run only looks. The folder is
-``DIFY_OAUTH_COUNTERPARTS``, or ``flask-dify-oauth`` in the user's cache. Debian packages are
-installed only where a command is missing and the caller is root.
+keycloak, browser, servers (nginx, Redis and what asks them), python (the tools for this
+environment). A second run only looks. The folder is ``DIFY_OAUTH_COUNTERPARTS``, or
+``flask-dify-oauth`` in the user's cache. Debian packages are installed only where a command is
+missing and the caller is root.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+#: programs, and the Debian packages that have them
+SERVERS = {
+    "nginx": "nginx-light",
+    "redis-server": "redis-server",
+    "redis-cli": "redis-tools",
+    "openssl": "openssl",
+    "curl": "curl",
+}
 KEYCLOAK_VERSION = "26.7.3"
 TREE = Path(__file__).resolve().parent.parent
 LIVE = TREE / "tests" / "live"
@@ -52,6 +61,8 @@ def is_installed(part: str) -> bool:
     """Whether ``part`` (a key of :data:`PARTS`) was installed to its end."""
     if part == "python":
         return _has_module("gunicorn") and _driver_runs()
+    if part == "servers":
+        return all(map(shutil.which, SERVERS))
     if part == "browser":
         return chromium() is not None and _has_chinese_font()
     folder = oidc_provider_folder() if part == "oidc-provider" else keycloak_folder()
@@ -179,6 +190,11 @@ def install_browser() -> None:
     apt(*packages, "fontconfig", "fonts-noto-cjk")
 
 
+def install_servers() -> None:
+    """nginx and Redis, for ``deploy/many-machines`` in pieces."""
+    apt(*(package for program, package in SERVERS.items() if not shutil.which(program)))
+
+
 def install_python() -> None:
     """gunicorn, and Playwright to drive the browser, into this Python's environment."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -192,6 +208,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "oidc-provider": install_oidc_provider,
     "keycloak": install_keycloak,
     "browser": install_browser,
+    "servers": install_servers,
     "python": install_python,
 }
 

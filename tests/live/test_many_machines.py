@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from .counterparts import OidcProvider
 from .many_machines import PART, TREE, Load, Site
 from .person import Person
 from .portal import SECRET
+from .requirement import need
 
 pytestmark = pytest.mark.live
 
@@ -29,23 +29,9 @@ pytestmark = pytest.mark.live
 SOON, PATIENCE = 0.5, 0.5
 
 
-def need_programs() -> None:
-    missing = [
-        name
-        for name in ("nginx", "redis-server", "redis-cli", "openssl", "curl")
-        if not shutil.which(name)
-    ]
-    if not missing:
-        return
-    reason = f"not on this machine: {', '.join(missing)}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def running(npm_provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    need_programs()
+    need("servers", "python")
     folder = tmp_path_factory.mktemp("compose")
     npm_provider.control("reset")
     site = Site(folder, npm_provider)
