@@ -24,7 +24,8 @@ class Fresh(Generic[T]):
 
     :param lifetime: seconds until a value is fetched again.
     :param clock: seconds that only grow (``time.monotonic``).
-    :param patience: seconds to wait for a fetch that is under way, where there is no value yet.
+    :param patience: seconds after its beginning for which a fetch is waited for by others. They do
+        not count for each who waits: a source that is silent must not hold up every worker.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Fresh(Generic[T]):
         self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
+        #: when the fetch began that is under way
+        self._began: float | None = None
         self._kept: tuple[T, float] | None = None
         self._failure: tuple[DifyOAuthError, float] | None = None
 
@@ -57,7 +60,7 @@ class Fresh(Generic[T]):
         if kept and self._clock() - kept[1] < self._lifetime:
             return kept[0]
         # Whoever has an old value that still serves does not wait for the one that fetches.
-        if not self._lock.acquire(timeout=0 if self._serves(kept) else self._patience):
+        if not self._enter(wait=not self._serves(kept)):
             if kept is not None and self._serves(kept):
                 return kept[0]
             raise ProviderUnavailable("another request has been asking for too long")
@@ -66,18 +69,44 @@ class Fresh(Generic[T]):
                 return self._kept[0]
             return self._renew(kept)
         finally:
-            self._lock.release()
+            self._leave()
+
+    def latest(self) -> T | None:
+        """The value kept, after a fetch that is under way; fetches nothing."""
+        if self._enter(wait=True):
+            self._leave()
+        return self.known()
+
+    def _enter(self, *, wait: bool) -> bool:
+        """Become the one who may fetch; whether that came about."""
+        began = self._began
+        since = 0.0 if began is None else self._clock() - began
+        if not self._lock.acquire(timeout=max(0.0, self._patience - since) if wait else 0):
+            return False
+        self._began = self._clock()
+        return True
+
+    def _leave(self) -> None:
+        self._began = None
+        self._lock.release()
 
     def _serves(self, kept: tuple[T, float] | None) -> bool:
         """Whether an old value may stand in while fetching fails."""
         return kept is not None and self._clock() - kept[1] < self._lifetime * _STALE_LIFETIMES
 
     def renew(self, seen: T) -> T:
-        """Fetch now, unless another thread has replaced ``seen`` in the meantime."""
-        with self._lock:
+        """Fetch now, unless another thread has replaced ``seen`` in the meantime.
+
+        :raises ProviderUnavailable, ProviderUnusable: fetching failed; the old value stays.
+        """
+        if not self._enter(wait=True):
+            raise ProviderUnavailable("another request has been asking for too long")
+        try:
             if self._kept and self._kept[0] is not seen:
                 return self._kept[0]
             return self._renew(None)
+        finally:
+            self._leave()
 
     def _renew(self, kept: tuple[T, float] | None) -> T:
         if self._failure and self._clock() < self._failure[1]:

@@ -148,15 +148,19 @@ class KeyStore:
         return self._kept.get()
 
     def renewed(self, seen: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...] | None:
-        """The key set fetched anew, or None while the last such fetch is a moment ago."""
+        """The key set fetched anew, or None while the last such fetch is a moment ago.
+
+        Strangers can cause this by tokens that they invent. So it is one fetch for all of them in
+        each pause, and whoever meets the same new key meanwhile waits for that fetch, but not for
+        a provider that is silent.
+        """
         with self._lock:
             now = self._clock()
-            if self._refetched_at is not None and now - self._refetched_at < REFETCH_PAUSE:
-                fresh = self._kept.known()
-                return fresh if fresh is not seen else None
-            self._refetched_at = now
-            # Under the lock: whoever meets the same new key now waits for this fetch.
-            return self._kept.renew(seen)
+            first = self._refetched_at is None or now - self._refetched_at >= REFETCH_PAUSE
+            if first:
+                self._refetched_at = now
+        fresh = self._kept.renew(seen) if first else self._kept.latest()
+        return fresh if fresh is not seen else None
 
     def _fetch(self) -> tuple[VerificationKey, ...]:
         url = self._jwks_uri()
