@@ -17,6 +17,8 @@ _signals = Namespace()
 #: there to tell. docs/audit.md has a row for each.
 Reason = Literal[
     "requested",  # the person signed out, here or for another of their devices
+    "backchannel",  # the provider said so, in a call of its own
+    "frontchannel",  # the provider's page said so, in an iframe
     "revoked",  # an administrator or the application ended it
     "grant_gone",  # the provider gives no tokens any more
     "token_refused",  # those that it gave were not right

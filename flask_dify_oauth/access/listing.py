@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from flask import Request
 
-from ..sessions.store import Listed, Owner, Person
+from ..sessions.store import Ended, Listed, Owner, Person
 from ..signals import Reason
 from . import events
 from .devices import Device, device_of
@@ -18,7 +18,16 @@ from .identity import Identity
 if TYPE_CHECKING:
     from ..sessions.protocol import SessionStore
 
-__all__ = ["Entry", "Note", "end_entry", "end_everybody", "end_everywhere", "entries", "note_of"]
+__all__ = [
+    "Entry",
+    "Note",
+    "end_entry",
+    "end_everybody",
+    "end_everywhere",
+    "end_told",
+    "entries",
+    "note_of",
+]
 
 _MOST_AGENT = 200
 
@@ -120,13 +129,47 @@ def end_everywhere(
     :param actor: who does it, if not the person.
     """
     ended = store.delete_found(issuer, subject, sid, keep=keep)
+    _tell_of(ended, reason, actor)
+    return len(ended)
+
+
+def end_told(
+    store: SessionStore, issuer: str, subject: str | None, sid: str | None, reason: Reason
+) -> int:
+    """End what a provider says is over; how many sessions.
+
+    With a ``sid`` the sessions of that name, and those of the person that have none: they cannot
+    be told from it. Without one all of the person.
+    """
+    ended = store.delete_found(issuer, None if sid else subject, sid)
+    if sid and subject:
+        ended += _end_nameless(store, issuer, subject)
+    _tell_of(ended, reason)
+    return len(ended)
+
+
+def _end_nameless(store: SessionStore, issuer: str, subject: str) -> list[Ended]:
+    seen = set[bytes]()
+    ended: list[Ended] = []
+    # Until nothing new is listed: a session may get another key meanwhile.
+    while fresh := [
+        Ended(listed.key, listed.owner)
+        for listed in store.find(issuer, subject)
+        if listed.owner.sid is None and listed.key not in seen
+    ]:
+        seen.update(one.key for one in fresh)
+        ended += [one for one in fresh if store.delete(one.key)]
+    return ended
+
+
+def _tell_of(ended: list[Ended], reason: Reason, actor: str | None = None) -> None:
+    """A record of each session, and of each person one signal."""
     keys: dict[Person, list[bytes]] = {}
     for key, owner in ended:
         if owner is not None:
             keys.setdefault((owner.issuer, owner.subject), []).append(key)
     for person, theirs in keys.items():
         events.signed_out(_person(*person), reason, *theirs, actor=actor)
-    return len(ended)
 
 
 def end_everybody(store: SessionStore, reason: Reason, *, actor: str | None = None) -> int:

@@ -15,7 +15,9 @@ __all__ = ["Addresses"]
 
 
 #: Whoever came back to these would be sent round in circles.
-_STEPS = ("login", "callback", "logout", "logged-out")
+_STEPS = (
+    "login", "callback", "logout", "logged-out", "backchannel-logout", "frontchannel-logout",
+)  # fmt: skip
 
 
 class Addresses:

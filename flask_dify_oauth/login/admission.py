@@ -43,6 +43,9 @@ class Hooks(msgspec.Struct):
     role_mapper: RoleMapper | None = None
     on_group_overage: GroupsHook | None = None
 
+#: Whose session it is; the provider's log-outs find it by them.
+_THE_PROVIDERS = ("issuer", "subject", "provider", "sid")
+
 
 def granted(scope: str | None, settings: ProviderSettings) -> tuple[str, ...]:
     """The scopes that guards count on.
@@ -60,6 +63,8 @@ class Admitted(NamedTuple):
 
     tokens: TokenSet
     identity: Identity
+    #: epoch seconds when the provider made the ID token
+    issued_at: float
     #: epoch seconds when the provider wants the session to end, if it says so
     ends_at: float | None
 
@@ -99,7 +104,7 @@ class Admission:
         identity = self._judge(
             client, claims, merge_claims(claims, more), tokens, granted(tokens.scope, settings)
         )
-        return Admitted(tokens, identity, claims.get("session_expiry"))
+        return Admitted(tokens, identity, claims["iat"], claims.get("session_expiry"))
 
     def readmit(
         self,
@@ -253,6 +258,8 @@ class Admission:
             return identity
         if not isinstance(changed, Identity) or not changed:
             raise TypeError("an on_sign_in hook returned neither None nor the identity of somebody")
+        if any(getattr(changed, name) != getattr(identity, name) for name in _THE_PROVIDERS):
+            raise TypeError(f"an on_sign_in hook must not change {', '.join(_THE_PROVIDERS)}")
         return changed
 
 

@@ -1,8 +1,9 @@
-"""The routes of the sign-in. Thin: what they do is in flow.py and logout.py."""
+"""The routes of the sign-in. Thin: what they do is in flow.py, logout.py and from_provider.py."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
@@ -16,7 +17,14 @@ from .pages import STATIC, TEMPLATES, page, secure_headers
 from .parameters import authorization_extras, single
 from .parts import current_parts
 
+if TYPE_CHECKING:
+    from .from_provider import FromProvider
+
 __all__ = ["make_blueprint"]
+
+
+#: They use no cookie, and a provider may come by an address inside a network of containers.
+_FROM_PROVIDER = ("dify_oauth.backchannel_logout", "dify_oauth.frontchannel_logout")
 
 
 def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
@@ -42,6 +50,11 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
         blueprint.add_url_rule("/callback", "callback", _callback)
     blueprint.add_url_rule("/logout", "logout", _logout, methods=["GET", "POST"])
     blueprint.add_url_rule("/logged-out", "logged_out", _logged_out)
+    # GET too, so that the answer to it is ours even where guards close all other addresses.
+    blueprint.add_url_rule(
+        "/backchannel-logout", "backchannel_logout", _backchannel_logout, methods=["GET", "POST"]
+    )
+    blueprint.add_url_rule("/frontchannel-logout", "frontchannel_logout", _frontchannel_logout)
     blueprint.add_url_rule("/me", "me", _me)
     sessions = login_required(_sessions)
     blueprint.add_url_rule("/sessions", "sessions", sessions, methods=["GET", "POST"])
@@ -52,7 +65,7 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
 
 def _check_request() -> None:
     """Refuse what no sign-in can come out of."""
-    if request.endpoint == "dify_oauth.static":
+    if request.endpoint == "dify_oauth.static" or request.endpoint in _FROM_PROVIDER:
         return
     parts = current_parts()
     if current_app.session_interface is not parts.sessions:
@@ -110,6 +123,21 @@ def _logged_out() -> Response:
     return current_parts().sign_out.landed(request)
 
 
+def _backchannel_logout() -> Response:
+    return _from_provider().told(request)
+
+
+def _frontchannel_logout() -> Response:
+    return _from_provider().framed(request)
+
+
+def _from_provider() -> FromProvider:
+    from .from_provider import FromProvider
+
+    parts = current_parts()
+    return FromProvider(parts.settings, parts.clients, parts.sessions.store)
+
+
 def _sessions() -> Response:
     from .own_sessions import OwnSessions
 
@@ -147,5 +175,8 @@ def _harden(response: Response) -> Response:
     if request.endpoint == "dify_oauth.static":
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
-    response.vary.add("Cookie")
-    return secure_headers(response, loopback=not current_parts().settings.https)
+    if request.endpoint not in _FROM_PROVIDER:
+        response.vary.add("Cookie")
+    if "Content-Security-Policy" not in response.headers:
+        secure_headers(response, loopback=not current_parts().settings.https)
+    return response

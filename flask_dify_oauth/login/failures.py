@@ -25,7 +25,7 @@ from .pages import error_response, prefers_json
 from .parts import current_parts
 from .redirects import see_other
 
-__all__ = ["answer_any", "answer_failure", "challenge"]
+__all__ = ["answer_any", "answer_failure", "challenge", "log_failure", "unexpected"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 _SIGN_IN = ("dify_oauth.login", "dify_oauth.login_at", "dify_oauth.callback")
@@ -37,13 +37,19 @@ def answer_any(error: Exception) -> Response | HTTPException:
         return answer_failure(error)
     if isinstance(error, HTTPException):
         return error
+    failure = unexpected(error)
+    if request.endpoint in _SIGN_IN:
+        events.kept_out(failure, _provider())
+    return error_response(failure)
+
+
+def unexpected(error: Exception) -> DifyOAuthError:
+    """What stands for a fault in code; the log has its traceback."""
     failure = DifyOAuthError("unexpected", code="unexpected", status=503)
     _logger.error(
         "[%s] %s in %s", failure.error_id, type(error).__name__, request.endpoint, exc_info=error
     )
-    if request.endpoint in _SIGN_IN:
-        events.kept_out(failure, _provider())
-    return error_response(failure)
+    return failure
 
 
 def answer_failure(error: DifyOAuthError) -> Response:
@@ -62,7 +68,7 @@ def _answer(error: DifyOAuthError) -> Response:
         if not current_identity() and request.blueprint != "dify_oauth":
             return challenge()  # whoever may come in is not known yet
         error.next_url = error.next_url or parts.addresses.way_back(request)
-    _log(error)
+    log_failure(error)
     if request.endpoint in _SIGN_IN:
         events.kept_out(error, _provider())
     elif error.status == HTTPStatus.FORBIDDEN:
@@ -108,7 +114,8 @@ def _provider() -> str | None:
     return named if named in clients.providers else None
 
 
-def _log(error: DifyOAuthError) -> None:
+def log_failure(error: DifyOAuthError) -> None:
+    """The line in the log that an error id leads to."""
     level = logging.ERROR if error.status >= 500 else logging.WARNING
     if isinstance(error, (NotSignedIn, StepUpNeeded)) and not isinstance(error, GrantGone):
         level = logging.DEBUG  # nothing is wrong, and scripts ask often
@@ -138,7 +145,7 @@ def challenge(*, as_json: bool | None = None) -> Response:
     error = NotSignedIn("nobody is signed in", next_url=addresses.way_back(request))
     wanted = prefers_json(request) if as_json is None else as_json
     if wanted:
-        _log(error)
+        log_failure(error)
     else:
         addresses.check(request)
     return _to_sign_in(error, as_json=wanted)

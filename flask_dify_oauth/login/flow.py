@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from ..errors import (
 from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 from ..sessions.store import Owner
+from ..sessions.tombstones import Birth
 from .address import Addresses
 from .admission import Admission
 from .clients import Clients
@@ -32,6 +34,7 @@ from .vaulted import vaulted
 
 __all__ = ["SignIn"]
 
+_logger = logging.getLogger("flask_dify_oauth")
 _KNOWN_REFUSALS = {
     "access_denied",
     "login_required",
@@ -157,10 +160,10 @@ class SignIn:
         if code is None:
             described = request.args.get("error_description", "").replace(state, "***")
             raise _refusal(answer["error"], described)
-        tokens, identity, ends_at = self._admission.admit(client, opened, code)
+        tokens, identity, issued_at, ends_at = self._admission.admit(client, opened, code)
         current, before = self._sessions.current(), current_identity()
         replaced = self._sessions._get_store_id(current.cookie or "")
-        self._sessions.start(
+        made = self._sessions.start(
             current,
             {
                 **_kept(current, identity),
@@ -171,9 +174,13 @@ class SignIn:
             owner=Owner(identity.issuer, identity.subject, identity.sid),
             note=note_of(request, identity),
             ends_at=ends_at,
+            birth=Birth(transaction.began, issued_at),
         )
         if before:
             events.signed_out(before, "replaced", replaced)
+        if not made:
+            _logger.warning("the provider logged somebody out whose sign-in was under way")
+            return self._again(request, opened, "login_required")
         key = self._sessions._get_store_id(current.cookie or "")
         try:
             events.signed_in(identity, key)
@@ -183,12 +190,16 @@ class SignIn:
         return see_other(transaction.next_url)
 
     def _again(self, request: Request, opened: Opened, code: str) -> Response:
-        """A callback of this browser that came too late or twice: go on, or start once more."""
+        """A callback of this browser that is good for nothing any more: start once more.
+
+        It came too late or twice, or its session was over before it began. Whoever has a session
+        goes on with that.
+        """
         transaction = opened.transaction
         if current_identity():
             return see_other(transaction.next_url)
         if transaction.attempt:
-            raise TransactionLost("a second callback in a row came too late", code=code)
+            raise TransactionLost("a second callback in a row is of no use", code=code)
         return self.start(
             request,
             provider=transaction.provider,

@@ -107,19 +107,24 @@ def error_response(
     return response
 
 
-def secure_headers(response: Response, *, loopback: bool = False) -> Response:
+def secure_headers(
+    response: Response, *, loopback: bool = False, framed_by: str | None = None
+) -> Response:
     """Set the security headers of our own answers (RFC 9700, sections 4.2 and 4.16).
 
     :param loopback: the application is served by plain http on this machine. Browsers apply
         ``form-action`` to redirects too, and after log-out these lead to the provider.
+    :param framed_by: the one origin that may show the answer in a frame.
     """
     forms = "'self' https: http:" if loopback else "'self' https:"
+    ancestors = framed_by or "'none'"
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
-        f" frame-ancestors 'none'; form-action {forms}"
+        f" frame-ancestors {ancestors}; form-action {forms}"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
+    if framed_by is None:  # it knows no origins
+        response.headers["X-Frame-Options"] = "DENY"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"

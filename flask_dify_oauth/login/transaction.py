@@ -58,6 +58,8 @@ class Transaction(Struct, frozen=True):
     max_age: int | None = None
     #: what was asked for beside the usual, for a new start
     extras: dict[str, str] = {}
+    #: epoch seconds; finer than what a signature says
+    began: float = 0.0
 
 
 class Lost(Struct, frozen=True):
@@ -116,7 +118,7 @@ class Transactions:
                 known[name] = extras[name]
         # The way back stands in the state alone: cookies of many tabs must fit into one header.
         transaction = Transaction(
-            transaction_id, provider, "", redirect_uri, attempt, max_age, known
+            transaction_id, provider, "", redirect_uri, attempt, max_age, known, time.time()
         )
         cookie = self._keyring.sign(_PURPOSE, astuple(transaction))
         key = self._keyring.keys[0]

@@ -17,19 +17,22 @@ from .keys import VerificationKey
 from .strict import StrictError, number, optional_text, text
 
 __all__ = [
+    "LATEST_ISSUE",
     "Expected",
     "IDTokenCheck",
     "check_audience",
     "check_authentication",
     "check_hash",
     "check_key",
+    "check_no_event",
     "check_origin",
     "check_session_expiry",
     "check_times",
 ]
 
-#: Seconds by which providers date their tokens back themselves (Microsoft: five minutes).
-_BACKDATED = 300
+#: Seconds after its issue for which a token that was made for us counts as made a moment ago.
+#: Providers date their tokens back themselves (Microsoft by five minutes).
+LATEST_ISSUE = 300
 _HASHES = {"256": "sha256", "384": "sha384", "512": "sha512"}
 
 
@@ -97,8 +100,14 @@ def check_times(claims: dict[str, Any], skew: float, now: float) -> None:
     if expires + skew <= now:
         raise _clock_refusal("exp", expires - now)
     # A token that was made for us a moment ago is not old, unless clocks differ.
-    if issued < now - skew - _BACKDATED:
+    if issued < now - skew - LATEST_ISSUE:
         raise _clock_refusal("iat", issued - now)
+
+
+def check_no_event(claims: dict[str, Any]) -> None:
+    """RFC 8725, section 3.11: a log-out token passes for nothing else."""
+    if "events" in claims:
+        raise StrictError("carries events")
 
 
 def check_session_expiry(claims: dict[str, Any], now: float) -> None:

@@ -17,6 +17,7 @@ from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .introspection import introspect
 from .keys import KeyStore
+from .logout_token import LogoutToken, verify_logout_token
 from .providers import Preset, preset_for
 from .strict import StrictError, json_object, text
 from .tokens import (
@@ -180,6 +181,11 @@ class Client:
         signed = self._decryption.signed_id_token(id_token)
         verify_renewed_id_token(signed, self._keys, self._expected, access_token, before, received)
         return signed
+
+    def verify_logout(self, raw: str) -> LogoutToken:
+        """What a log-out token says; see :func:`verify_logout_token`."""
+        token = verify_logout_token(raw, self._keys, self._expected, time.time())
+        return replace(token, issuer=self.preset.identity_issuer({"iss": token.issuer}))
 
     def userinfo(self, access_token: str, subject: str) -> dict[str, Any] | None:
         """The claims of the userinfo endpoint (OpenID Connect Core, section 5.3), None without one.

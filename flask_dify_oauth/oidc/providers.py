@@ -64,6 +64,13 @@ class Preset:
         """Whether an access token is about the client that got it, though ``sub`` is another."""
         return False
 
+    def issuer_named(self, issuer: str | None) -> str | None:
+        """The issuer as identities name it, of a name without claims; None for another's name.
+
+        :param issuer: what a front-channel log-out says, or does not say.
+        """
+        return issuer if issuer is not None and self.issuer_fits(issuer, {}) else None
+
     def authorization_params(self) -> dict[str, str]:
         """Parameters that this provider wants beside the usual ones."""
         return {}
@@ -181,6 +188,9 @@ class Google(Preset):
     def identity_issuer(self, claims: Mapping[str, Any]) -> str:
         return self.settings.issuer
 
+    def issuer_named(self, issuer: str | None) -> str | None:
+        return None if super().issuer_named(issuer) is None else self.settings.issuer
+
     def authorization_params(self) -> dict[str, str]:
         domain = self.settings.hosted_domain
         return {"hd": domain} if domain else {}
@@ -233,6 +243,14 @@ class Entra(Preset):
         # Some flows say "hasgroups" in place of the reference.
         more = claims.get("hasgroups") not in (None, False) and "groups" not in claims
         return more or super().groups_elsewhere(claims)
+
+    def issuer_named(self, issuer: str | None) -> str | None:
+        template = self._template()
+        if template is None:
+            # Its front-channel log-outs say sid alone.
+            return super().issuer_named(self.settings.issuer if issuer is None else issuer)
+        tenant = _GUID.search(issuer or "")
+        return issuer if tenant and issuer == template.replace("{tenantid}", tenant[0]) else None
 
     def check_claims(self, claims: Mapping[str, Any]) -> None:
         allowed, tenant = self.settings.tenants, claims.get("tid")

@@ -17,6 +17,7 @@ from .claims import (
     check_audience,
     check_authentication,
     check_hash,
+    check_no_event,
     check_origin,
     check_session_expiry,
     check_times,
@@ -98,10 +99,9 @@ def _id_token_of(
         check_session_expiry(claims, now)
         if text(claims, "sub", most=255) == expected.client_id:
             raise StrictError("sub is the client itself, no person")  # RFC 9700, section 4.15
+        check_no_event(claims)
     except StrictError as error:
         raise TokenRefused(f"ID token: {error}") from None
-    if "events" in claims:  # RFC 8725, section 3.11: a log-out token is no ID token
-        raise TokenRefused("ID token: carries events")
     return claims, alg
 
 
@@ -111,6 +111,7 @@ def verify_userinfo_jwt(raw: str, keys: KeyStore, expected: Expected, now: float
     try:
         check_origin(claims, expected, key)
         check_audience(claims, expected.client_id)
+        check_no_event(claims)
         expires = number(claims, "exp")
     except StrictError as error:
         raise TokenRefused(f"userinfo: {error}") from None
@@ -130,6 +131,7 @@ def verify_own_access_token(
     try:
         check_origin(claims, expected, key)
         check_times(claims, expected.skew, now)
+        check_no_event(claims)
         if text(claims, "azp") != expected.client_id or text(claims, "sub") != subject:
             raise StrictError("azp or sub is another's")
     except StrictError as error:

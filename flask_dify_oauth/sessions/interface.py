@@ -29,6 +29,7 @@ from .vault import open_vault, seal_vault
 
 if TYPE_CHECKING:
     from .protocol import SessionStore
+    from .tombstones import Birth
 
 __all__ = ["SessionInterface"]
 
@@ -195,20 +196,25 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         owner: Owner | None = None,
         note: bytes = b"",
         ends_at: float | None = None,
-    ) -> None:
+        birth: Birth | None = None,
+    ) -> bool:
         """Begin a signed-in session under a new id; the one before is gone with all its data.
 
         :param owner: whom it is listed under, for log-outs from elsewhere.
         :param note: what lists show of it; opaque to the store.
         :param ends_at: epoch seconds of an end before the absolute lifetime's.
+        :param birth: tells log-outs that are meant for it from those before.
+        :return: False, and nobody signed in, when the provider logged them out meanwhile.
         :raises SessionLimit: the owner has too many; all is as it was.
         """
+        from .tombstones import buried
+
         session.data()
         old = session.cookie and self._get_store_id(session.cookie)
         cookie = secrets.token_urlsafe(32)
-        stored = self._lifetimes(data, time.time(), ends_at)
+        key, stored = self._get_store_id(cookie), self._lifetimes(data, time.time(), ends_at)
         over = self.store.create(
-            self._get_store_id(cookie),
+            key,
             stored,
             seal_vault(cookie, tokens),
             replaces=old or None,
@@ -216,9 +222,13 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             note=note,
             limit=self._limit,
         )
-        session.become(data, cookie, stored)
         if over:
             self._on_limit(over)
+        if owner is not None and birth is not None and buried(self.store, key, owner, birth):
+            session.become({}, None, None)
+            return False
+        session.become(data, cookie, stored)
+        return True
 
     def end(self, session: Session) -> bool:
         """End a session now: in the store before anything else, then in the browser.

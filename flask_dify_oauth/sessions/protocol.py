@@ -6,7 +6,7 @@ For annotations alone: modules import it under ``TYPE_CHECKING``, so that no pro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from .store import Ended, Limit, Listed, Owner, Person, Stored
@@ -112,10 +112,22 @@ class SessionStore(Protocol):
         """
 
     def delete_everyone(self) -> Counter[Person | None]:
-        """End every session; how many those of each person were, and those of nobody (None)."""
+        """End every session; how many those of each person were, and those of nobody (None).
+
+        In a Redis Cluster one may be left that gets another key at this very moment.
+        """
 
     def take(self, name: bytes, until: float) -> bool:
         """True for the first who asks for this name, False for all others until then."""
+
+    def remember(self, names: Sequence[bytes], value: bytes, until: float) -> None:
+        """Keep a value under names, taken or not, for all to :meth:`recall` until then.
+
+        :param until: epoch seconds; a time in the past forgets the names.
+        """
+
+    def recall(self, names: Sequence[bytes]) -> list[bytes]:
+        """The values that are kept under any of the names."""
 
     def lock(self, name: bytes, seconds: float) -> str | None:
         """Become the one holder of a name, across threads, processes and machines; never waits.

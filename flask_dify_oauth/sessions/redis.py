@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..errors import StoreUnavailable
 from ..store_urls import RedisAddress
@@ -207,9 +207,21 @@ class RedisStore(RedisLists):
         return bool(done == 1)
 
     def take(self, name: bytes, until: float) -> bool:
-        left = max(1, int((until - time.time()) * 1000))
         key = self._taken + name.hex().encode()
-        return self._client.command("SET", key, b"1", "NX", "PX", left) is not None
+        return self._client.command("SET", key, b"", "NX", "PX", _left(until)) is not None
+
+    def remember(self, names: Sequence[bytes], value: bytes, until: float) -> None:
+        keys = [self._taken + name.hex().encode() for name in names]
+        over, left = until <= time.time(), _left(until)
+        self._client.batch(
+            (("DEL", key) if over else ("SET", key, value, "PX", left) for key in keys),
+            durable=True,
+        )
+
+    def recall(self, names: Sequence[bytes]) -> list[bytes]:
+        keys = [self._taken + name.hex().encode() for name in names]
+        found = self._client.batch(("GET", key) for key in keys)
+        return [bytes(value) for value in found if value is not None]
 
     def lock(self, name: bytes, seconds: float) -> str | None:
         token, left = secrets.token_hex(16), max(1, int(seconds * 1000))
@@ -219,3 +231,8 @@ class RedisStore(RedisLists):
 
     def unlock(self, name: bytes, token: str) -> None:
         self._client.run(lua.UNLOCK, [self._held + name.hex().encode()], token)
+
+
+def _left(until: float) -> int:
+    """Milliseconds from now; at least one, since Redis takes no less."""
+    return max(1, int((until - time.time()) * 1000))

@@ -18,7 +18,7 @@ from .store import Ended, Limit, Listed, Owner, Person, limit_reached
 __all__ = ["RedisLists"]
 
 #: how often a list is gone through again because sessions came to it meanwhile
-_ROUNDS = 5
+_ROUNDS = 20
 
 
 class RedisLists:
@@ -76,27 +76,33 @@ class RedisLists:
         *,
         keep: bytes | None = None,
     ) -> list[Ended]:
-        ended: list[Ended] = []
+        ended, known = list[Ended](), set[bytes]()
         for _ in range(_ROUNDS):
+            _, members = self._members(issuer, subject, sid)
+            # Not only those that can be shown: what is in doubt ends as well.
+            meant = [member for member in members if member != keep]
             if subject is not None and sid is not None:
-                members = [listed.key for listed in self.find(issuer, subject, sid)]
-            else:
-                # Not only those that can be shown: what is in doubt ends as well.
-                _, members = self._members(issuer, subject, sid)
-            gone = self._delete_all(member for member in members if member != keep)
+                meant = [
+                    found.key for found in self._look_up(meant) if found.owner.subject == subject
+                ]
+            gone = self._delete_all(meant)
             ended += gone
-            if not gone:
-                break
-        return ended
+            # A session may get another key meanwhile. It is listed under that before it leaves the
+            # old one: when the list has nothing new and nothing was left to end, none was missed.
+            if not gone and known.issuperset(members):
+                return ended
+            known.update(members)
+        raise StoreUnavailable("session store: sessions of this person get new keys all the time")
 
     def delete_everyone(self) -> Counter[Person | None]:
         counts: Counter[Person | None] = Counter()
         for _ in range(_ROUNDS):
-            before = counts.total()
+            listed = 0
             for page in self._pages():
+                listed += len(page)
                 gone = self._delete_all(page)
                 counts.update(owner and (owner.issuer, owner.subject) for _, owner in gone)
-            if counts.total() == before:
+            if not listed:
                 break
         return counts
 

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .sqlite_file import SQLiteFile
@@ -183,8 +183,26 @@ class SQLiteStore(SQLiteFile):
     def take(self, name: bytes, until: float) -> bool:
         with self._writing(durable=True) as connection:
             connection.execute("DELETE FROM taken WHERE until <= ?", (time.time(),))
-            taken = connection.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (name, until))
+            taken = connection.execute(
+                "INSERT OR IGNORE INTO taken (name, until) VALUES (?, ?)", (name, until)
+            )
         return taken.rowcount == 1
+
+    def remember(self, names: Sequence[bytes], value: bytes, until: float) -> None:
+        with self._writing(durable=True) as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO taken (name, until, value) VALUES (?, ?, ?)",
+                [(name, until, value) for name in names],
+            )
+
+    def recall(self, names: Sequence[bytes]) -> list[bytes]:
+        marks = ", ".join("?" * len(names))
+        rows = self._select_all(
+            f"SELECT value FROM taken WHERE name IN ({marks}) AND until > ?",  # noqa: S608
+            *names,
+            time.time(),
+        )
+        return [bytes(value) for (value,) in rows]
 
     def lock(self, name: bytes, seconds: float) -> str | None:
         now, token = time.time(), secrets.token_hex(16)

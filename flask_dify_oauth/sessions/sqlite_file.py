@@ -23,7 +23,7 @@ _LOOK = 1.0
 #: ``PRAGMA application_id``: this file is ours ("DOAs")
 _APPLICATION = 0x444F4173
 #: ``PRAGMA user_version``: the layout below
-_LAYOUT = 2
+_LAYOUT = 3
 _TABLES = {"session", "vault", "taken", "held"}
 _SCHEMA = f"""
 DROP TABLE IF EXISTS session; DROP TABLE IF EXISTS vault;
@@ -36,7 +36,9 @@ CREATE INDEX session_idle ON session (idle_until);
 CREATE INDEX session_person ON session (issuer, subject) WHERE issuer IS NOT NULL;
 CREATE INDEX session_sid ON session (issuer, sid) WHERE sid IS NOT NULL;
 CREATE TABLE vault (key BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE taken (name BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE taken (
+    name BLOB PRIMARY KEY, until REAL NOT NULL, value BLOB NOT NULL DEFAULT x''
+) WITHOUT ROWID;
 CREATE INDEX taken_until ON taken (until);
 CREATE TABLE held (name BLOB PRIMARY KEY, token TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {_APPLICATION};

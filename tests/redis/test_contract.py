@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -281,6 +282,65 @@ def test_a_name_is_taken_once_until_its_time(store: Any, other: Any) -> None:
     contested = key()
     results = in_threads(8, lambda n: (store, other)[n % 2].take(contested, now + 100))
     assert sorted(map(str, results)) == ["False"] * 7 + ["True"]
+
+
+def test_what_is_remembered_is_recalled_by_all_until_its_time(store: Any, other: Any) -> None:
+    one, two, never, far = key(), key(), key(), time.time() + 100
+    store.remember([one, two], b"\x00first\xff", far)
+    for mine in (store, other):
+        assert mine.recall([one]) == mine.recall([never, two]) == [b"\x00first\xff"]
+        assert mine.recall([one, two]) == [b"\x00first\xff"] * 2
+        assert mine.recall([never]) == []
+    other.remember([two], b"second", far)
+    assert sorted(store.recall([one, two])) == [b"\x00first\xff", b"second"]
+    other.remember([one], b"", 0)  # forgotten
+    store.remember([two], b"short", time.time() + 0.2)
+    time.sleep(0.3)
+    assert store.recall([one, two]) == other.recall([one, two]) == []
+
+
+def test_a_taken_name_may_be_kept_for_longer_or_let_go(store: Any, other: Any) -> None:
+    name = key()
+    assert store.take(name, time.time() + 0.3) is True
+    store.remember([name], b"", time.time() + 100)
+    time.sleep(0.4)
+    assert other.take(name, time.time() + 100) is False
+    other.remember([name], b"", 0)
+    assert store.take(name, time.time() + 100) is True
+
+
+@pytest.mark.parametrize("by", ["person", "sid", "both", "all"])
+def test_a_session_that_gets_another_key_meanwhile_ends_all_the_same(
+    store: Any, other: Any, kind: str, by: str
+) -> None:
+    if (kind, by) == ("cluster", "all"):
+        pytest.skip("a cluster's servers are gone through one after the other")
+    named = {"person": ("alice", None), "sid": (None, "s1"), "both": ("alice", "s1")}
+    for _ in range(15):
+        last, stop = key(), threading.Event()
+        store.create(last, lasting(), b"v", owner=ALICE)
+        moved = [last]
+
+        def move(moved: list[bytes] = moved, stop: threading.Event = stop) -> None:
+            while not stop.is_set():
+                new = key()
+                if not other.move(moved[-1], new, b"v"):
+                    return
+                moved.append(new)
+                time.sleep(0.002)  # SQLite gives the next turn to whoever asks first
+
+        mover = threading.Thread(target=move)
+        mover.start()
+        while len(moved) < 3:
+            time.sleep(0.001)
+        if by == "all":
+            store.delete_everyone()
+        else:
+            store.delete_found(ALICE.issuer, *named[by])
+        stop.set()
+        mover.join(10)
+        assert [k for k in moved if other.read(k) is not None] == []
+        assert list(store.everyone()) == []
 
 
 def test_a_lock_has_one_holder_and_falls_by_itself(store: Any, other: Any) -> None:

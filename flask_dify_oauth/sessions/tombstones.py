@@ -1,0 +1,95 @@
+"""Log-outs that a sign-in under way must not miss.
+
+A log-out first puts up a tombstone, then ends what it finds. A sign-in first makes its session,
+then looks for a tombstone, and ends its own session where one stands. Whichever of the two is
+later sees the other, on every store, whatever process or machine they run in.
+
+Whoever signs in after the log-out comes in. That is told by both clocks that are at hand: a sign-in
+was under way if it began here before the log-out was heard, or if its ID token was made before the
+log-out token, by the provider's own clock. The first holds where a provider still redeems codes of
+a session that is over; the second where the clocks of our machines differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from ..errors import StoreUnavailable
+from .store import Owner
+
+if TYPE_CHECKING:
+    from .protocol import SessionStore
+
+__all__ = ["Birth", "buried", "put_up"]
+
+
+class Birth(NamedTuple):
+    """When a session came about, in epoch seconds."""
+
+    #: when its sign-in began, by our clock
+    began: float
+    #: when its ID token was made, by the provider's clock
+    issued: float
+
+
+class _Tombstone(msgspec.Struct, frozen=True, array_like=True):
+    heard: float
+    issued: float
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Tombstone)
+
+
+def put_up(
+    store: SessionStore,
+    issuer: str,
+    subject: str | None,
+    sid: str | None,
+    *,
+    issued: float = 0.0,
+    seconds: float,
+) -> None:
+    """Let sign-ins under way know that this session, or all of this person, are over.
+
+    :param issued: when the provider said so, in epoch seconds of its clock; 0 where it says no
+        time.
+    :param seconds: for which a sign-in that began before may still be under way.
+    """
+    now = time.time()
+    if sid is None:
+        names = [_name(issuer, "person", subject)]
+    else:
+        # What has no sid of its own cannot be told from the session that is over.
+        names = [_name(issuer, "sid", sid), _name(issuer, "person without sid", subject)]
+    store.remember(names, _encoder.encode(_Tombstone(now, issued)), now + seconds)
+
+
+def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
+    """Whether a log-out was meant for a session that has just been made; it is ended then.
+
+    :param key: the store's key of the session, which nobody knows yet.
+    :raises StoreUnavailable: it cannot be said; the session is ended, if that can be done.
+    """
+    own = ("person without sid", owner.subject) if owner.sid is None else ("sid", owner.sid)
+    names = [_name(owner.issuer, "person", owner.subject), _name(owner.issuer, *own)]
+    try:
+        stones = [_decoder.decode(value) for value in store.recall(names)]
+    except StoreUnavailable:
+        with contextlib.suppress(StoreUnavailable):
+            store.delete(key)
+        raise
+    if any(birth.began <= stone.heard or birth.issued < stone.issued for stone in stones):
+        store.delete(key)
+        return True
+    return False
+
+
+def _name(issuer: str, kind: str, whose: str | None) -> bytes:
+    words = msgspec.msgpack.encode(("tombstone", issuer, kind, whose))
+    return hashlib.sha256(words).digest()
