@@ -169,8 +169,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Who may ask for which paths: a list of rules, of which the first that fits decides."
             " With it, everything is closed that no rule opens."),
     Setting("URL_PREFIX", judging.judge_prefix, "",
-            "A path in front of `/login`, `/callback`, `/logout`, `/logged-out`, `/sessions` and"
-            " `/me`."),
+            "A path in front of `/login`, `/callback`, `/logout` and the other routes."),
     Setting("APP_NAME", judging.judge_text, None, "The application's name on pages."),
     Setting("IDLE_LIFETIME", partial(_seconds, least=60, most=31_536_000), 3600.0,
             "Seconds without a request after which a session ends."),

@@ -80,8 +80,7 @@ CHINESE: dict[str, str] = {
     " `https://example.com/roles`。不设置时由预设决定。",
     "PATH_RULES": "谁可以访问哪些路径：一个规则列表，由第一条匹配的规则决定。设置后，没有规则开放的"
     "一切都是关闭的。",
-    "URL_PREFIX": "加在 `/login`、`/callback`、`/logout`、`/logged-out`、`/sessions` 和 `/me`"
-    " 前面的路径。",
+    "URL_PREFIX": "加在 `/login`、`/callback`、`/logout` 等路由前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",
     "IDLE_LIFETIME": "多少秒没有请求后会话结束。",
     "ABSOLUTE_LIFETIME": "登录多少秒后会话必定结束，无论是否在用。",

@@ -43,6 +43,7 @@ class Hooks(msgspec.Struct):
     role_mapper: RoleMapper | None = None
     on_group_overage: GroupsHook | None = None
 
+
 #: Whose session it is; the provider's log-outs find it by them.
 _THE_PROVIDERS = ("issuer", "subject", "provider", "sid")
 

@@ -17,7 +17,6 @@ from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .introspection import introspect
 from .keys import KeyStore
-from .logout_token import LogoutToken, verify_logout_token
 from .providers import Preset, preset_for
 from .strict import StrictError, json_object, text
 from .tokens import (
@@ -65,7 +64,7 @@ class Client:
             lifetime=common.discovery_lifetime,
             clock=time.monotonic,
         )
-        self._expected = Expected(
+        self.expected = Expected(
             settings.client_id, settings.id_token_algorithms, self.preset.issuer_fits, self._skew
         )
 
@@ -166,7 +165,7 @@ class Client:
 
     def verify(self, tokens: TokenSet, check: IDTokenCheck) -> dict[str, Any]:
         """The claims of the ID token; see :func:`verify_id_token`."""
-        return verify_id_token(tokens.id_token, self._keys, self._expected, check, time.time())
+        return verify_id_token(tokens.id_token, self._keys, self.expected, check, time.time())
 
     def verify_renewed(
         self, id_token: str, access_token: str, before: Mapping[str, Any], received: float
@@ -179,13 +178,8 @@ class Client:
         :param received: when it came, in epoch seconds.
         """
         signed = self._decryption.signed_id_token(id_token)
-        verify_renewed_id_token(signed, self._keys, self._expected, access_token, before, received)
+        verify_renewed_id_token(signed, self._keys, self.expected, access_token, before, received)
         return signed
-
-    def verify_logout(self, raw: str) -> LogoutToken:
-        """What a log-out token says; see :func:`verify_logout_token`."""
-        token = verify_logout_token(raw, self._keys, self._expected, time.time())
-        return replace(token, issuer=self.preset.identity_issuer({"iss": token.issuer}))
 
     def userinfo(self, access_token: str, subject: str) -> dict[str, Any] | None:
         """The claims of the userinfo endpoint (OpenID Connect Core, section 5.3), None without one.
@@ -205,7 +199,7 @@ class Client:
             if kind == "application/jwt":
                 raw = response.content.decode("ascii", "replace").strip()
                 raw = self._decryption.signed(raw)
-                claims = verify_userinfo_jwt(raw, self._keys, self._expected, time.time())
+                claims = verify_userinfo_jwt(raw, self._keys, self.expected, time.time())
             elif kind == "application/json":
                 claims = json_object(response.content)
             else:
@@ -226,7 +220,7 @@ class Client:
             return {}
         try:
             found = verify_own_access_token(
-                tokens.access_token, self._keys, self._expected, claims["sub"], time.time()
+                tokens.access_token, self._keys, self.expected, claims["sub"], time.time()
             )
         except TokenRefused as error:
             _logger.info("no roles from the access token: %s", error.logged)

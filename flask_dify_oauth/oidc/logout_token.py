@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import TokenRefused
-from ..judging import ALGORITHMS
 from .claims import LATEST_ISSUE, Expected, check_audience, check_origin, check_times
 from .jws import parse_jws, verify_jws
 from .keys import KeyStore
 from .strict import StrictError, text
 
-__all__ = ["LogoutToken", "unverified", "verify_logout_token"]
+__all__ = ["LogoutToken", "verify_logout_token"]
 
 _EVENT = "http://schemas.openid.net/event/backchannel-logout"
 #: Section 2.4 recommends the first; most providers send another, or none.
@@ -32,14 +31,6 @@ class LogoutToken:
     issued_at: float
     #: epoch seconds until which it would be accepted, were it not remembered
     usable_until: float
-
-
-def unverified(raw: str) -> dict[str, Any]:
-    """What a token says of itself: tells whose keys are to be asked, and proves nothing.
-
-    :raises TokenRefused: when its form or header can be that of no log-out token.
-    """
-    return parse_jws(raw, ALGORITHMS, _TYPES).claims()
 
 
 def verify_logout_token(raw: str, keys: KeyStore, expected: Expected, now: float) -> LogoutToken:
