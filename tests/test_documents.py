@@ -227,12 +227,13 @@ def test_quoted_page_titles_are_those_of_the_pages() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_python_in_documents_runs(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAFF_CLIENT_SECRET", "a secret")
+    names = {"__name__": "example"}  # one document's blocks follow one another
     for place, code in enumerate(blocks(document, "python")):
         name = f"{document}, block {place}"
         if document in RUN_ELSEWHERE:
             compile(code, name, "exec")
         else:
-            exec(compile(code, name, "exec"), {"__name__": "example"})
+            exec(compile(code, name, "exec"), names)
 
 
 def load(code: str, folder: Path) -> ModuleType:

@@ -13,6 +13,7 @@ from werkzeug.local import LocalProxy
 from ..sessions.session import current_session
 
 __all__ = [
+    "CHECKED_KEY",
     "IDENTITY_KEY",
     "NOBODY",
     "Identity",
@@ -27,6 +28,8 @@ _logger = logging.getLogger("flask_dify_oauth")
 
 #: where the identity stands in ``flask.session``
 IDENTITY_KEY = "_dify_oauth_identity"
+#: where the time of the last check with the provider stands, in epoch seconds
+CHECKED_KEY = "_dify_oauth_checked"
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):

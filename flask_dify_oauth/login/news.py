@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from ..access.identity import IDENTITY_KEY, Identity, encode_identity
+from ..access.identity import CHECKED_KEY, IDENTITY_KEY, Identity, encode_identity
 from ..errors import SignInRefused
 from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 
-__all__ = ["CHECKED", "hear", "spread"]
-
-#: where the time of the last refresh stands in ``flask.session``, in epoch seconds
-CHECKED = "_dify_oauth_checked"
+__all__ = ["hear", "spread"]
 
 
 def spread(sessions: SessionInterface, session: Session, told: Identity, received: float) -> None:
@@ -21,9 +18,9 @@ def spread(sessions: SessionInterface, session: Session, told: Identity, receive
     from ..sessions.at_once import write_at_once
     from ..sessions.record import SessionTooLarge
 
-    values = {IDENTITY_KEY: encode_identity(told), CHECKED: received}
+    values = {IDENTITY_KEY: encode_identity(told), CHECKED_KEY: received}
     try:
-        write_at_once(sessions, session, values, order=CHECKED)
+        write_at_once(sessions, session, values, order=CHECKED_KEY)
     except SessionTooLarge as error:
         raise SignInRefused(str(error), code="too_much_told", status=502) from None
 
@@ -32,4 +29,4 @@ def hear(sessions: SessionInterface, session: Session) -> bool:
     """Let this request know what any other has spread; False: the session has ended."""
     from ..sessions.at_once import read_again
 
-    return read_again(sessions, session, (IDENTITY_KEY, CHECKED))
+    return read_again(sessions, session, (IDENTITY_KEY, CHECKED_KEY))

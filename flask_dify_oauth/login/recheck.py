@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response
 
-from ..access.identity import Identity, current_identity
+from ..access.identity import CHECKED_KEY, Identity, current_identity
 from ..errors import (
     NotSignedIn,
     ProviderRefused,
@@ -18,7 +18,6 @@ from ..errors import (
 )
 from ..sessions.session import Session
 from .failures import answer_failure
-from .news import CHECKED
 from .tokens import Tokens
 
 __all__ = ["Recheck"]
@@ -50,7 +49,7 @@ class Recheck:
         identity, session = current_identity(), self._tokens.session()
         if session.bearer is not None:  # nothing of it outlives the token
             return None
-        age = time.time() - session.get(CHECKED, identity.signed_in_at or 0)
+        age = time.time() - session.get(CHECKED_KEY, identity.signed_in_at or 0)
         if -_APART <= age < self._every or self._tokens.sparing.spared(identity.provider):
             return None
         try:

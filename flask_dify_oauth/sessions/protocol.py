@@ -27,6 +27,9 @@ class SessionStore(Protocol):
     def read(self, key: bytes) -> Stored | None:
         """The session of this key, None when there is none or it has ended."""
 
+    def look(self, key: bytes) -> Stored | None:
+        """As :meth:`read`, but it is no use of the session and never prolongs it."""
+
     def create(
         self,
         key: bytes,

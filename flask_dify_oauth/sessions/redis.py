@@ -54,22 +54,37 @@ class RedisStore(RedisLists):
 
     def read(self, key: bytes) -> Stored | None:
         name, near = self._session(key), self.near
-        if near is None:
-            return self._read(name)
-        now, stored = time.time(), near.get(name)
+        now, stored = time.time(), None if near is None else near.get(name)
         # What has idled for a while is read again, which prolongs it.
         if stored is not None and stored.idle_until >= (
             min(now + self._idle, stored.ends_at) - self._slide
         ):
             return stored if stored.idle_until > now else None
-        ticket = near.expect(name)
+        return self._noted(name, self._read)
+
+    def look(self, key: bytes) -> Stored | None:
+        name, now = self._session(key), time.time()
+        stored = None if self.near is None else self.near.get(name)
+        stored = stored or self._noted(name, self._see)
+        return stored if stored is not None and stored.idle_until > now else None
+
+    def _noted(self, name: bytes, read: Callable[[bytes], Stored | None]) -> Stored | None:
+        """What the server says, kept in the cache if there is one."""
+        if self.near is None:
+            return read(name)
+        ticket = self.near.expect(name)
         try:
-            stored = self._read(name)
+            stored = read(name)
         except BaseException:
-            near.forget(ticket)
+            self.near.forget(ticket)
             raise
-        near.keep(ticket, stored)
+        self.near.keep(ticket, stored)
         return stored
+
+    def _see(self, name: bytes) -> Stored | None:
+        now = time.time()
+        value, left = self._client.batch([("GET", name), ("PTTL", name)])
+        return None if value is None else stored_from(value, now + left / 1000)
 
     def _read(self, name: bytes) -> Stored | None:
         now = time.time()

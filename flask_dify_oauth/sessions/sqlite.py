@@ -30,6 +30,8 @@ class SQLiteStore(SQLiteFile):
             return None
         return Stored(*row)
 
+    look = read
+
     def create(
         self,
         key: bytes,

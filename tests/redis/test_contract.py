@@ -373,3 +373,28 @@ def test_a_session_nobody_uses_leaves_nothing_behind(
     time.sleep(0.6)
     prefix = store._client.address.prefix
     assert list(single.client.scan_iter(match=f"{prefix}*")) == []
+
+
+def test_a_look_sees_what_a_read_does_and_is_no_use_of_the_session(
+    make_store: Callable[..., Any], kind: str
+) -> None:
+    options = {} if kind == "sqlite" else {"idle": 40.0}
+    store, other = make_store(kind, **options), make_store(kind, **options)
+    k = key()
+    assert store.look(k) is None
+    store.create(k, lasting(idle=20), b"v", owner=ALICE)
+    for _ in range(3):  # of a session that has idled for long, which a read would prolong
+        for mine in (store, other):
+            seen = mine.look(k)
+            assert seen.record == b"r"
+            assert seen.idle_until == pytest.approx(time.time() + 20, abs=1)
+    assert store.update(k, lambda _: b"changed", time.time() + 30)
+    assert other.look(k).record == b"changed"
+    assert other.look(k).idle_until == pytest.approx(time.time() + 30, abs=1)
+    other.delete(k)
+    assert store.look(k) is None
+    brief = key()
+    store.create(brief, lasting(idle=0.3), b"v", owner=ALICE)
+    assert store.look(brief)
+    time.sleep(0.5)
+    assert store.look(brief) is other.look(brief) is None
