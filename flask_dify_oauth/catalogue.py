@@ -158,6 +158,8 @@ SETTINGS: tuple[Setting, ...] = (
             provider=True),
     Setting("API_ALGORITHMS", judging.judge_algorithms, ("RS256",),
             "The signature algorithms accepted in access tokens.", provider=True),
+    Setting("API_DPOP_REQUIRED", judging.judge_flag, False,
+            "Whether access tokens must be bound to a key of the client (DPoP, RFC 9449)."),
     Setting("API_SCOPES", judging.judge_scope_names, (),
             "The scopes that the API knows, for clients that look for them (RFC 9728)."),
     Setting("API_INTROSPECTION", judging.judge_flag, False,

@@ -112,7 +112,7 @@ class DifyOAuth(InViews):
             ),
             keyring=keyring,
             tokens=tokens,
-            api=Api(settings, clients, addresses, admission),
+            api=Api(settings, clients, addresses, admission, store),
             admission=admission,
             challenge=challenge,
             audit_sink=audit_sink,

@@ -15,6 +15,7 @@ from .store_urls import parse_store_url
 
 __all__ = [
     "ALGORITHMS",
+    "PROOF_ALGORITHMS",
     "WELL_KNOWN_SECRETS",
     "is_loopback_host",
     "judge_algorithms",
@@ -41,6 +42,9 @@ ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
     "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 )  # fmt: skip
+
+#: Those that clients may sign DPoP proofs with.
+PROOF_ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256")
 
 #: Values of SECRET_KEY that stand in tutorials and sample files.
 WELL_KNOWN_SECRETS = frozenset(

@@ -99,6 +99,7 @@ class Settings(Struct, frozen=True):
     discovery_lifetime: float
     audit_file: str | None
     audit_required: bool
+    api_dpop_required: bool
     api_scopes: tuple[str, ...]
     api_introspection_max_age: float
     #: as written; ``access.policy`` reads them

@@ -62,6 +62,7 @@ CHINESE: dict[str, str] = {
     "访问令牌。",
     "API_CLIENTS": "只接受发给这些客户端 ID 的访问令牌。不设置时不限客户端。",
     "API_ALGORITHMS": "接受访问令牌使用的签名算法。",
+    "API_DPOP_REQUIRED": "访问令牌是否必须与客户端的密钥绑定（DPoP，RFC 9449）。",
     "API_SCOPES": "本 API 的权限范围，供客户端查询（RFC 9728）。",
     "API_INTROSPECTION": "对于不是 JWT 的访问令牌，是否询问身份提供方。",
     "API_INTROSPECTION_MAX_AGE": "身份提供方的回答保留多少秒；被吊销的令牌最迟在这么多秒后失效。",

@@ -159,7 +159,12 @@ def test_every_error_code_is_explained_with_its_status() -> None:
     refusals = ("access_denied", "login_required", "interaction_required", "consent_required")
     known |= dict.fromkeys(refusals, errors.ProviderRefused.status)
     known |= {"temporarily_unavailable": 503, "unknown_provider": 404, "unexpected": 503}
-    known |= {"no_token": 401, "invalid_authorization": 400, "people_only": 403}
+    known |= {
+        "no_token": 401,
+        "invalid_dpop_proof": 401,
+        "invalid_authorization": 400,
+        "people_only": 403,
+    }
     known |= {"foreign_request": 403, "step_up_failed": 403, "too_much_told": 502}
     known |= {"ambiguous_path": 400}
     told = ("email_not_verified", "email_domain_refused", "groups_not_told", "access_withdrawn")

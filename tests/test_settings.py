@@ -78,6 +78,7 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "API_AUDIENCE": ("a b", ("a", "b"), ""),
     "API_CLIENTS": (["a"], ("a",), []),
     "API_ALGORITHMS": ("ES256", ("ES256",), "HS256"),
+    "API_DPOP_REQUIRED": ("yes", True, "some"),
     "API_SCOPES": ("a b", ("a", "b"), 'a "b"'),
     "API_INTROSPECTION": ("no", False, "some"),
     "API_INTROSPECTION_MAX_AGE": (0, 0.0, 3601),

@@ -22,6 +22,7 @@ from ..oidc.access_token import (
     verify_access_token,
 )
 from ..oidc.bounded import Bounded
+from ..oidc.dpop import Target, verify_proof
 from ..oidc.introspection import Introspector
 from ..oidc.jws import peek
 from .identity import Identity
@@ -126,10 +127,16 @@ class ApiTokens:
 
     :param client_of: the client of a provider, by name.
     :param judge: gives the sender the application's roles, and refuses whom its rules refuse.
+    :param take: lets a name be used once; see :meth:`SessionStore.take`. Without it no proof can be
+        accepted, and no token that needs one.
     """
 
     def __init__(
-        self, settings: Settings, client_of: Callable[[str], Client], judge: Judge
+        self,
+        settings: Settings,
+        client_of: Callable[[str], Client],
+        judge: Judge,
+        take: Callable[[bytes, float], bool] | None,
     ) -> None:
         self._judge_sender = judge
         known = {n: p for n, p in settings.providers.items() if p.api_audience}
@@ -137,18 +144,23 @@ class ApiTokens:
         #: the providers that are asked about tokens which are no JWTs
         self._asked = [name for name, provider in known.items() if provider.api_introspection]
         self._client_of = client_of
+        self._take = take
+        self._bound_alone = settings.api_dpop_required
         self._max_age = settings.api_introspection_max_age
         self._skew = settings.clock_skew
         self._made: dict[str, _Issuer] = {}
         self._kept: Bounded[Bearer] = Bounded(_MOST_KEPT)
 
-    def bearer(self, sent: Sent, provider: str | None = None) -> Bearer:
+    def bearer(
+        self, sent: Sent, target: Callable[[], Target], provider: str | None = None
+    ) -> Bearer:
         """Who brings a token. It is not kept, only its SHA-256.
 
+        :param target: gives what the request asks for, where a proof must be judged.
         :param provider: the only one whose tokens count; by default those of all providers that
             have an audience.
         :raises BearerRefused: nobody whom it lets in.
-        :raises ProviderUnavailable, ProviderUnusable: it cannot be said now.
+        :raises ProviderUnavailable, ProviderUnusable, StoreUnavailable: it cannot be said now.
         """
         token = sent.token
         key = hashlib.sha256(token.encode()).digest()
@@ -166,9 +178,27 @@ class ApiTokens:
                 raise BearerRefused(error.detail) from None
         if provider is not None and found.issuer.name != provider:
             raise BearerRefused(f"the token is of another provider than {provider!r}")
-        if found.jkt is not None or sent.scheme != "bearer":
-            raise BearerRefused("the token is bound to a key that was not proven")
+        if found.jkt is not None or sent.scheme != "bearer" or self._bound_alone:
+            self._check_proof(found.jkt, sent, target, now)
         return found
+
+    def _check_proof(
+        self, jkt: str | None, sent: Sent, target: Callable[[], Target], now: float
+    ) -> None:
+        """RFC 9449, section 7: bound tokens with a proof, and others without.
+
+        :raises BearerRefused: it is not so.
+        """
+        if jkt is None:
+            raise BearerRefused("the token is bound to no key, and that is needed")
+        if sent.scheme != "dpop" or self._take is None:
+            raise BearerRefused("the token is bound to a key that was not proven")
+        try:
+            once = verify_proof(target(), sent.token, jkt, skew=self._skew, now=now)
+        except TokenRefused as error:
+            raise BearerRefused(error.detail, code="invalid_dpop_proof") from None
+        if not self._take(once.name, once.until):
+            raise BearerRefused("the DPoP proof was used before", code="invalid_dpop_proof")
 
     def _judge(self, token: str, key: bytes, now: float, provider: str | None) -> Bearer:
         self._kept.drop(key)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import BearerRefused
+from ..judging import PROOF_ALGORITHMS
 
-__all__ = ["Sent", "challenge", "read_authorization", "uses_token"]
+__all__ = ["SCHEMES", "Sent", "challenges", "read_authorization", "uses_token"]
 
 #: RFC 6750, section 2.1
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_SCHEMES = ("bearer", "dpop")
-#: Our codes by the names that RFC 6750, section 3.1, has for them.
+#: The ways in: whoever has the token, or whoever has its key as well.
+SCHEMES = ("Bearer", "DPoP")
+#: Our codes by the names of RFC 6750 (section 3.1), RFC 9470 and RFC 9449.
 _ERRORS = {
     "invalid_authorization": "invalid_request",
     "invalid_token": "invalid_token",
     "people_only": "insufficient_scope",
     "insufficient_scope": "insufficient_scope",
+    "insufficient_user_authentication": "insufficient_user_authentication",
+    "invalid_dpop_proof": "invalid_dpop_proof",
 }
+#: Those after which nobody is known.
+_UNKNOWN = ("no_token", "invalid_token", "invalid_dpop_proof")
 _UNQUOTABLE = re.compile(r'[^\x20-\x7e]|["\\]')
 
 
@@ -35,7 +41,7 @@ class Sent(NamedTuple):
 
 def uses_token(header: str | None) -> bool:
     """Whether somebody comes with an access token, of whatever form."""
-    return header is not None and header.partition(" ")[0].lower() in _SCHEMES
+    return header is not None and header.partition(" ")[0].lower() in ("bearer", "dpop")
 
 
 def read_authorization(header: str | None, *, in_query: bool = False) -> Sent:
@@ -57,24 +63,37 @@ def read_authorization(header: str | None, *, in_query: bool = False) -> Sent:
     return Sent(scheme.lower(), token)
 
 
-def challenge(
-    scheme: str,
+def challenges(
     code: str,
     parameters: Mapping[str, str] | None = None,
     *,
+    header: str | None = None,
+    schemes: Sequence[str] = SCHEMES,
     metadata: str | None = None,
-) -> str:
-    """A value for ``WWW-Authenticate``.
+) -> list[str]:
+    """Values for ``WWW-Authenticate``, one for each way in (RFC 9449, section 7.1).
 
     :param code: of the failure; one that means that nothing was sent is not told (RFC 6750, 3).
     :param parameters: more of them; what cannot stand in quotes is left out.
+    :param header: ``Authorization`` as it came: what is wrong is said to the scheme that was used.
+    :param schemes: the ways in.
     :param metadata: where clients read about the API (RFC 9728, section 5.1).
     """
-    told = {"realm": "api"}
-    if code in _ERRORS:
-        told["error"] = _ERRORS[code]
-    told.update(parameters or {})
-    if metadata is not None:
-        told["resource_metadata"] = metadata
-    pairs = (f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in told.items())
-    return f"{scheme} {', '.join(pairs)}"
+    used = (header or "").partition(" ")[0].lower()
+    spoken = next((scheme for scheme in schemes if scheme.lower() == used), schemes[0])
+    told = []
+    for scheme in schemes:
+        pairs = {"realm": "api"}
+        if scheme == spoken:
+            if code in _ERRORS:
+                pairs["error"] = _ERRORS[code]
+            pairs.update(parameters or {})
+        elif code not in _UNKNOWN:  # who it is was clear; no other way in makes it better
+            continue
+        if scheme == "DPoP":
+            pairs["algs"] = " ".join(PROOF_ALGORITHMS)
+        if metadata is not None:
+            pairs["resource_metadata"] = metadata
+        quoted = (f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in pairs.items())
+        told.append(f"{scheme} {', '.join(quoted)}")
+    return told

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..errors import BearerRefused
 from ..sessions.session import current_session
-from .authorization import challenge, read_authorization, uses_token
+from .authorization import read_authorization, uses_token
 from .identity import NOBODY, Identity
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def admit(keeper: Gatekeeper, door: Door, needs: Iterable[Need] = ()) -> None:
 
 def offer_token(api: Api, answer: Response) -> None:
     """Say in an answer to nobody that an access token would do."""
-    address = api.metadata_address(request)
-    answer.headers.add("WWW-Authenticate", challenge("Bearer", "no_token", metadata=address))
+    for value in api.challenges(request, "no_token", {}):
+        answer.headers.add("WWW-Authenticate", value)
 
 
 @overload

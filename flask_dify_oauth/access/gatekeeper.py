@@ -5,7 +5,7 @@ For annotations alone: modules import it under ``TYPE_CHECKING``, so that no pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from flask import Request, Response
@@ -23,8 +23,8 @@ class Api(Protocol):
     def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
         """Who brings this token."""
 
-    def metadata_address(self, request: Request) -> str | None:
-        """Where clients read about the API (RFC 9728)."""
+    def challenges(self, request: Request, code: str, parameters: Mapping[str, str]) -> list[str]:
+        """Values for ``WWW-Authenticate``."""
 
 
 class Gatekeeper(Protocol):

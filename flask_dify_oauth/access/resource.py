@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..judging import PROOF_ALGORITHMS
 from ..settings import Settings
 
 __all__ = ["HEADERS", "WELL_KNOWN", "Resource"]
@@ -44,7 +45,10 @@ class Resource:
         common: dict[str, Any] = {
             "authorization_servers": list(dict.fromkeys(p.issuer for p in providers)),
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         }
+        if settings.api_dpop_required:
+            common["dpop_bound_access_tokens_required"] = True
         if settings.api_scopes:
             common["scopes_supported"] = list(settings.api_scopes)
         if settings.app_name:

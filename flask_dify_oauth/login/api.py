@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flask import Request
 
+from ..access.authorization import SCHEMES, challenges
 from ..errors import InsecureTransport
 from .address import Addresses
 from .clients import Clients
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from ..access.api_tokens import ApiTokens, Bearer
     from ..access.authorization import Sent
     from ..access.resource import Resource
+    from ..oidc.dpop import Target
+    from ..sessions.protocol import SessionStore
     from ..settings import Settings
     from .admission import Admission
 
@@ -24,10 +28,16 @@ class Api:
     """What guards ask about access tokens; what judges these is loaded when the first comes."""
 
     def __init__(
-        self, settings: Settings, clients: Clients, addresses: Addresses, admission: Admission
+        self,
+        settings: Settings,
+        clients: Clients,
+        addresses: Addresses,
+        admission: Admission,
+        store: SessionStore,
     ) -> None:
         self._admission = admission
         self._settings = settings
+        self._store = store
         self._clients = clients
         self._addresses = addresses
         self._made: ApiTokens | None = None
@@ -38,10 +48,16 @@ class Api:
         :param provider: the name of the only provider whose tokens count; None for any.
         :raises InsecureTransport: tokens do not come that way (RFC 6750, section 5.3).
         :raises BearerRefused: nobody whom it lets in.
-        :raises ProviderUnavailable, ProviderUnusable: it cannot be said now.
+        :raises ProviderUnavailable, ProviderUnusable, StoreUnavailable: it cannot be said now.
         """
         self._addresses.check(request)
-        return self._tokens().bearer(sent, provider)
+        return self._tokens().bearer(sent, lambda: self._target(request), provider)
+
+    def _target(self, request: Request) -> Target:
+        from ..oidc.dpop import Target
+
+        url = self._addresses.absolute_base(request) + request.path
+        return Target(request.method, url, request.headers.get("DPoP"))
 
     def resource(self, request: Request) -> Resource:
         """What is told about the API.
@@ -53,8 +69,18 @@ class Api:
 
         return Resource(self._settings, self._addresses.absolute_base(request))
 
-    def metadata_address(self, request: Request) -> str | None:
-        """Where it is told, for ``WWW-Authenticate``; None where that cannot be said."""
+    def challenges(self, request: Request, code: str, parameters: Mapping[str, str]) -> list[str]:
+        """Values for ``WWW-Authenticate``; see :func:`challenges`."""
+        return challenges(
+            code,
+            parameters,
+            header=request.headers.get("Authorization"),
+            schemes=SCHEMES[1:] if self._settings.api_dpop_required else SCHEMES,
+            metadata=self._metadata_address(request),
+        )
+
+    def _metadata_address(self, request: Request) -> str | None:
+        """Where is told about the API; None where that cannot be said, or no token counts."""
         if not self._settings.takes_tokens:
             return None
         try:
@@ -66,5 +92,7 @@ class Api:
         if self._made is None:
             from ..access.api_tokens import ApiTokens
 
-            self._made = ApiTokens(self._settings, self._clients.get, self._admission.sender)
+            self._made = ApiTokens(
+                self._settings, self._clients.get, self._admission.sender, self._store.take
+            )
         return self._made

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Response, request
 
-from ..access.authorization import challenge
 from ..access.bearer import comes_with_token
 from ..errors import BearerRefused, DifyOAuthError, InsufficientScope, StepUpNeeded
 from .pages import error_response
@@ -30,10 +29,9 @@ def answer_api(error: DifyOAuthError) -> Response:
         members = {"scope": parameters["scope"]}
     elif isinstance(error, StepUpNeeded):  # RFC 9470, section 3
         members = told(error)
-        parameters = {"error": error.code} | {name: str(v) for name, v in members.items()}
+        parameters = {name: str(value) for name, value in members.items()}
     response = error_response(error, as_json=True, members=members)
     if isinstance(error, (BearerRefused, InsufficientScope, StepUpNeeded)):
-        address = current_parts().api.metadata_address(request)
-        value = challenge("Bearer", error.code, parameters, metadata=address)
-        response.headers.add("WWW-Authenticate", value)
+        for value in current_parts().api.challenges(request, error.code, parameters):
+            response.headers.add("WWW-Authenticate", value)
     return response

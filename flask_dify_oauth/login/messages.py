@@ -274,6 +274,12 @@ MESSAGES: dict[str, Message] = {
         N_("The request carries more than one access token, or not in the right way."),
         N_("Send one access token, in the header Authorization and nowhere else."),
     ),
+    "invalid_dpop_proof": Message(
+        N_("The proof of the key does not count"),
+        N_("The access token belongs to a key, and the request does not prove that you have it."),
+        N_("Send a new proof for this request in the header DPoP."),
+        N_("The log says what is wrong with the proof."),
+    ),
     "people_only": Message(
         N_("This is for people"),
         N_("The access token belongs to a program, and no person stands behind it."),

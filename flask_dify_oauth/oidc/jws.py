@@ -21,6 +21,7 @@ __all__ = [
     "decode_segment",
     "parse_jws",
     "peek",
+    "read_header",
     "verify_jws",
     "verify_signature",
     "verify_with",
@@ -66,7 +67,11 @@ class Signed(NamedTuple):
 
 # Tokens of one key share their header to the letter.
 @lru_cache(maxsize=64)
-def _header(segment: bytes) -> Header:
+def read_header(segment: bytes) -> Header:
+    """The header of a token, as it stands there in base64url.
+
+    :raises TokenRefused: when it cannot be used.
+    """
     try:
         members = json_object(decode_segment(segment))
         alg, kid = text(members, "alg"), optional_text(members, "kid")
@@ -95,7 +100,7 @@ def parse_jws(
         raise TokenRefused("the token is no signed JWT of a bearable size")
     if len(head) > _MOST_HEADER:
         raise TokenRefused("the token's header is too long")
-    header = _header(head)
+    header = read_header(head)
     if header.alg not in algorithms:
         raise TokenRefused(
             f"the token is signed with {header.alg!r}, allowed: {', '.join(algorithms)}"

@@ -16,7 +16,7 @@ from .fresh import Fresh
 from .http import Transport
 from .strict import StrictError, json_object
 
-__all__ = ["KeyStore", "VerificationKey", "parse_keys"]
+__all__ = ["KeyStore", "VerificationKey", "parse_key", "parse_keys"]
 
 #: Seconds between two fetches that unknown key ids cause. Short, so that rotation is followed at
 #: once; present, so that a flood of invented ids costs the provider next to nothing.
@@ -57,8 +57,8 @@ class VerificationKey:
         return self.kty == kty and self.crv in _CURVES.get(alg, ())
 
 
-def _parse_key(members: Any) -> VerificationKey | None:
-    """One entry of a key set; None for what cannot verify signatures (RFC 7517, section 5)."""
+def parse_key(members: Any) -> VerificationKey | None:
+    """A key as JSON has it; None for what cannot verify signatures (RFC 7517, section 5)."""
     kty = members.get("kty") if isinstance(members, dict) else None
     if not isinstance(kty, str) or kty not in _TYPES:
         return None
@@ -96,7 +96,7 @@ def parse_keys(members: dict[str, Any]) -> tuple[VerificationKey, ...]:
     keys = members.get("keys")
     if not isinstance(keys, list):
         raise StrictError("keys is no list")
-    return tuple(key for item in keys[:_MOST_KEYS] if (key := _parse_key(item)) is not None)
+    return tuple(key for item in keys[:_MOST_KEYS] if (key := parse_key(item)) is not None)
 
 
 class KeyStore:

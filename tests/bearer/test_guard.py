@@ -132,7 +132,7 @@ def test_whoever_comes_with_neither_is_told_both_ways(desk: Desk) -> None:
     answer = desk.send(None, "/api/both")
     assert answer.status_code == 401
     ways = answer.headers.getlist("WWW-Authenticate")
-    assert [way.split(" ")[0] for way in ways] == ["Session", "Bearer"]
+    assert [way.split(" ")[0] for way in ways] == ["Session", "Bearer", "DPoP"]
     assert answer.get_json()["error"] == "not_signed_in"
 
 

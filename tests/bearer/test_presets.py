@@ -51,12 +51,17 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
             settings,
             lambda name: client_module.Client(settings.providers[name], settings),
             Admission(Hooks(), timeout=1).sender,
+            None,
         )
         times = {"iat": NOW, "nbf": NOW, "exp": NOW + 300}
         raw = sign({**times, **claims})
-        return tokens.bearer(Sent("bearer", raw)).identity
+        return tokens.bearer(Sent("bearer", raw), _no_proof).identity
 
     return judge
+
+
+def _no_proof() -> Any:
+    raise AssertionError("no proof is asked for")
 
 
 KEYCLOAK = {"ISSUER": "https://id.example.com/realms/company", "API_AUDIENCE": "portal-api"}

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from flask_dify_oauth import bearer_required
+from flask_dify_oauth.judging import PROOF_ALGORITHMS
 from tests.attacks.provider import Provider
 from tests.conftest import MakeApp
 
@@ -41,6 +42,7 @@ def test_the_application_as_a_whole(build: Build, op: Provider) -> None:
         "resource": HOME,
         "authorization_servers": [op.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "scopes_supported": ["a", "b"],
         "resource_name": "Portal",
     }
