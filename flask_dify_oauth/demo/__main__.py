@@ -25,6 +25,7 @@ __all__ = ["main"]
 
 #: where ``flask run`` serves an application, which may try itself at the demonstration's provider
 OWN_APP = ("http://localhost:5000", "http://127.0.0.1:5000")
+NAMES = ("Demo portal", "Second portal")
 WARNING = """\
   ****************************************************************************
   *  DEMONSTRATION ONLY. The identity provider lets anyone in as anyone.     *
@@ -56,6 +57,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--portal-port", type=_port, default=env("DIFY_DEMO_PORTAL_PORT", "8000"))
     parser.add_argument(
         "--provider-port", type=_port, default=env("DIFY_DEMO_PROVIDER_PORT", "9000")
+    )
+    parser.add_argument(
+        "--second-port",
+        type=_port,
+        default=env("DIFY_DEMO_SECOND_PORT", "8001"),
+        help="for a second portal at the embedded provider, which is told of log-outs as well",
     )
     options = parser.parse_args(argv)
     if options.issuer and not options.client_id:
@@ -110,57 +117,89 @@ def _polite_end(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _usable(port: int, what: str) -> int:
-    """The port, or a free one if somebody listens there already."""
+def _usable(port: int, what: str | None = None) -> int:
+    """The port, or a free one if somebody listens there already.
+
+    :param what: whose port it is, for saying so.
+    """
     try:
         return free_port(port=port)
     except OSError:
         other = free_port()
-        print(f"Port {port} for the {what} is taken; {other} is used instead.", file=sys.stderr)
+        if what is not None:
+            print(f"Port {port} for the {what} is taken; {other} is used instead.", file=sys.stderr)
         return other
 
 
 def _start(options: argparse.Namespace, stack: ExitStack) -> None:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dify-oauth-demo-")))
-    # With a provider of the user's the port is registered there: another would not do.
-    port = options.portal_port if options.issuer else _usable(options.portal_port, "portal")
-    portal_url = f"http://localhost:{port}"
-    issuer, client_id, secret = options.issuer, options.client_id, options.client_secret
-    if not issuer:
-        provider_port = _usable(options.provider_port, "provider")
-        issuer, client_id = f"http://127.0.0.1:{provider_port}", "demo-portal"
-        secret = secrets.token_urlsafe(32)
-        client = DemoClient(
-            client_id,
-            secret,
-            redirect_uris=(f"{portal_url}/callback",),
-            post_logout_redirect_uris=(f"{portal_url}/logged-out",),
-            name="Demo portal",
-        )
-        own = DemoClient(
-            "my-app",
-            secrets.token_urlsafe(16),
-            redirect_uris=tuple(f"{url}/callback" for url in OWN_APP),
-            post_logout_redirect_uris=tuple(f"{url}/logged-out" for url in OWN_APP),
-            name="Your application",
-        )
-        provider = create_provider(issuer, [client, own])
-        stack.enter_context(serve(provider.app, port=provider_port))
-    portal = create_portal(issuer, client_id, secret, portal_url, session_folder=folder)
+    if options.issuer:
+        # The port is registered at the user's provider: another would not do.
+        port, id_, secret = options.portal_port, options.client_id, options.client_secret
+        _serve_portal(stack, folder, options.issuer, DemoClient(id_, secret, name=NAMES[0]), port)
+        _tell([_url(port)], options.issuer, None)
+        return
+    ports = [
+        _usable(options.portal_port, "portal"),
+        _usable(options.second_port),
+        _usable(options.provider_port, "provider"),
+    ]
+    issuer = f"http://127.0.0.1:{ports[2]}"
+    portals = [
+        _client("demo-portal", NAMES[0], _url(ports[0]), backchannel=True),
+        # The other way to hear of a log-out, so that both can be seen.
+        _client("second-portal", NAMES[1], _url(ports[1]), backchannel=False),
+    ]
+    own = _client("my-app", "Your application", *OWN_APP, backchannel=True)
+    stack.enter_context(serve(create_provider(issuer, [*portals, own]).app, port=ports[2]))
+    for client, port in zip(portals, ports, strict=False):
+        _serve_portal(stack, folder, issuer, client, port)
+    _tell([_url(port) for port in ports[:2]], issuer, own)
+
+
+def _url(port: int) -> str:
+    return f"http://localhost:{port}"
+
+
+def _client(client_id: str, name: str, *urls: str, backchannel: bool) -> DemoClient:
+    """An application at these addresses, registered at the embedded provider."""
+    return DemoClient(
+        client_id,
+        secrets.token_urlsafe(32),
+        redirect_uris=tuple(f"{url}/callback" for url in urls),
+        post_logout_redirect_uris=tuple(f"{url}/logged-out" for url in urls),
+        backchannel_logout_uri=f"{urls[0]}/backchannel-logout" if backchannel else None,
+        frontchannel_logout_uri=None if backchannel else f"{urls[0]}/frontchannel-logout",
+        name=name,
+    )
+
+
+def _serve_portal(
+    stack: ExitStack, folder: Path, issuer: str, client: DemoClient, port: int
+) -> None:
+    portal = create_portal(
+        issuer,
+        client.client_id,
+        client.client_secret,
+        _url(port),
+        session_folder=folder,
+        name=client.name,
+    )
     stack.callback(portal.extensions["dify_oauth"].sessions.store.close)
     try:
         stack.enter_context(serve(portal, port=port))
     except OSError as error:
         error.strerror = f"port {port} is taken; choose another with --portal-port"
         raise
-    _tell(portal_url, issuer, None if options.issuer else own)
 
 
-def _tell(portal_url: str, issuer: str, own: DemoClient | None) -> None:
+def _tell(portals: Sequence[str], issuer: str, own: DemoClient | None) -> None:
     print()
+    portal_url = portals[0]
     if own is not None:
         print(WARNING)
         print(f"\n  Open      {portal_url}")
+        print(f"  Then      {portals[1]}   (a second portal: sign out anywhere, and both know)")
         print("  Sign in   " + "as one of these (one click, or the name as password):")
         for account in ACCOUNTS:
             groups = ", ".join(account.groups) or "none"
@@ -174,6 +213,7 @@ def _tell(portal_url: str, issuer: str, own: DemoClient | None) -> None:
         print("  The portal uses your provider. Register these there:")
         print(f"    redirect URI              {portal_url}/callback")
         print(f"    post-logout redirect URI  {portal_url}/logged-out")
+        print(f"    back-channel logout URI   {portal_url}/backchannel-logout")
         print(f"\n  Open      {portal_url}")
         print(f"  Provider  {issuer}")
     print("\n  Ctrl-C ends it.\n", flush=True)

@@ -79,6 +79,7 @@ class DemoClient(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
     redirect_uris: Sequence[str] = ()
     post_logout_redirect_uris: Sequence[str] = ()
     backchannel_logout_uri: str | None = None
+    frontchannel_logout_uri: str | None = None
     name: str = ""
     token_endpoint_auth_method: str | None = None
     id_token_signed_response_alg: str = "RS256"  # noqa: S105  # no secret

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from .accounts import SCOPES
 from .authorize import authorize
 from .keys import ALGORITHMS
-from .logout import end_session
+from .logout import end_session, finish
 from .pages import render, require_own_form
 from .record import Seen
 from .server import is_loopback
@@ -64,6 +64,8 @@ def metadata(provider: DemoProvider) -> dict[str, Any]:
         "authorization_response_iss_parameter_supported": True,
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
     }  # fmt: skip
 
 
@@ -186,11 +188,7 @@ def add_endpoints(provider: DemoProvider) -> None:
 
     def sign_out() -> ResponseReturnValue:
         require_own_form(provider.issuer)
-        session = provider.browsers.current(request)
-        notices = provider.end_session(session.sid) if session else []
-        response = render("provider/signed_out.html", provider=provider, notices=notices)
-        provider.browsers.delete_cookie(response)
-        return response
+        return finish(provider, provider.browsers.current(request))
 
     def rotate() -> ResponseReturnValue:
         require_own_form(provider.issuer)

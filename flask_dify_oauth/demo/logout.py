@@ -1,6 +1,6 @@
 """Log-out that an application asks for, and log-out that the provider tells of.
 
-RP-Initiated Logout 1.0 and Back-Channel Logout 1.0.
+RP-Initiated Logout 1.0, Back-Channel Logout 1.0 and Front-Channel Logout 1.0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .record import LogoutNotice
 if TYPE_CHECKING:
     from .provider import DemoProvider
 
-__all__ = ["end_session", "make_logout_token", "notify_clients"]
+__all__ = ["end_session", "finish", "make_logout_token", "notify_clients"]
 
 _EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _NOTICE_TIMEOUT = 2.0
@@ -56,22 +56,52 @@ def end_session(provider: DemoProvider) -> Response:
     meant = not session or (hint.get("sub") == session.account.subject)
     if not agreed and not (hint and meant):
         return _ask(provider, client, session, back)
-    return _finish(provider, session, str(hint.get("sid", "")), back)
+    if back is not None and (state := request.values.get("state")) is not None:
+        back = _with(back, state=state)
+    return finish(provider, session, str(hint.get("sid", "")), client, back)
 
 
-def _finish(
-    provider: DemoProvider, session: BrowserSession | None, hinted_sid: str, back: str | None
+def finish(
+    provider: DemoProvider,
+    session: BrowserSession | None,
+    hinted_sid: str = "",
+    client: DemoClient | None = None,
+    back: str | None = None,
 ) -> Response:
-    sid = session.sid if session else hinted_sid
-    notices = provider.end_session(sid)
-    if back is None:
-        response = render("provider/signed_out.html", provider=provider, notices=notices)
-    else:
-        if (state := request.values.get("state")) is not None:
-            back += ("&" if "?" in back else "?") + urlencode({"state": state})
+    """End a session and tell its applications, on both channels.
+
+    :param hinted_sid: names it where the browser does not.
+    :param client: the application that asked; it knows.
+    :param back: where the browser goes then.
+    """
+    frames = _frames(provider, session, client) if session else []
+    notices = provider.end_session(session.sid if session else hinted_sid)
+    if back is not None and not frames:
         response = Response(status=303, headers={"Location": back, "Cache-Control": "no-store"})
+    else:
+        response = render(
+            "provider/signed_out.html",
+            frames=frames,
+            provider=provider,
+            notices=notices,
+            client=client,
+            back=back,
+        )
     provider.browsers.delete_cookie(response)
     return response
+
+
+def _frames(
+    provider: DemoProvider, session: BrowserSession, client: DemoClient | None
+) -> list[str]:
+    """What the browser must load in iframes (Front-Channel Logout 1.0, 3)."""
+    others = (provider.clients[name] for name in sorted(session.client_ids))
+    uris = [c.frontchannel_logout_uri for c in others if c != client]
+    return [_with(uri, iss=provider.issuer, sid=session.sid) for uri in uris if uri]
+
+
+def _with(address: str, **query: str) -> str:
+    return address + ("&" if "?" in address else "?") + urlencode(query)
 
 
 def _ask(

@@ -54,6 +54,7 @@ def render(
     *,
     form_targets: Iterable[str] = ("'self'",),
     scripts: bool = False,
+    frames: Iterable[str] = (),
     **values: Any,
 ) -> Response:
     """A page with strict headers.
@@ -61,6 +62,7 @@ def render(
     :param form_targets: sources for ``form-action``. Browsers hold the redirect after a form to it
         too, so a page whose form leads elsewhere names that place. Empty: no limit.
     :param scripts: whether script files of this application may run and fetch.
+    :param frames: addresses that the page shows in iframes; given to the template as well.
     """
     policy = ["default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'"]
     policy.append("frame-ancestors 'none'")
@@ -68,7 +70,9 @@ def render(
         policy.append("form-action " + " ".join(targets))
     if scripts:
         policy += ["script-src 'self'", "connect-src 'self'"]
-    response = make_response(render_template(template, **values), status)
+    if shown := list(frames):
+        policy.append("frame-src " + " ".join(sorted({origin_of(address) for address in shown})))
+    response = make_response(render_template(template, frames=shown, **values), status)
     response.headers["Content-Security-Policy"] = "; ".join(policy)
     response.headers["Content-Language"] = "zh-Hans" if _language() == "zh" else "en"
     response.headers["Cache-Control"] = "no-store"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -24,6 +25,7 @@ def create_portal(
     external_url: str,
     *,
     session_folder: Path,
+    name: str = "Demo portal",
     **settings: object,
 ) -> Flask:
     """The portal as a Flask application.
@@ -32,21 +34,23 @@ def create_portal(
     :param client_secret: None for a public client.
     :param external_url: the portal's address as browsers see it.
     :param session_folder: where the sessions are kept; with a key made for this start only.
+    :param name: what it calls itself; portals of two names have sessions of their own.
     :param settings: more ``DIFY_OAUTH_*`` settings, without that prefix.
     :raises ConfigurationError: if these settings cannot be used.
     """
     app = Flask("flask_dify_oauth.demo")
     app.config["SECRET_KEY"] = secrets.token_urlsafe(48)
+    key = name.lower().replace(" ", "_")
     values: dict[str, object] = {
         "ISSUER": issuer,
         "CLIENT_ID": client_id,
         "CLIENT_SECRET": client_secret or None,
         "EXTERNAL_URL": external_url,
-        "SESSION_STORE": f"sqlite:///{session_folder.resolve() / 'sessions.db'}",
-        "APP_NAME": "Demo portal",
+        "SESSION_STORE": f"sqlite:///{session_folder.resolve() / key}.db",
+        "APP_NAME": name,
     }
     # A name of its own: other applications on this machine share the host, and so its cookies.
-    app.config["SESSION_COOKIE_NAME"] = "demo_portal_session"
+    app.config["SESSION_COOKIE_NAME"] = f"{key}_session"
     app.config.update({f"DIFY_OAUTH_{name}": v for name, v in {**values, **settings}.items()})
     install(app)
     DifyOAuth(app)
@@ -55,7 +59,7 @@ def create_portal(
 
 
 def _add_pages(app: Flask, issuer: str) -> None:
-    def page(name: str, status: int = 200, **values: object) -> Response:
+    def page(name: str, status: int = 200, **values: Any) -> Response:
         # No limit to form targets: the log-out form leads on to the provider.
         return render(
             f"portal/{name}.html", status, form_targets=(), scripts=True, issuer=issuer, **values

@@ -46,6 +46,8 @@ CHINESE: dict[str, str] = {
     "Applications that were told:": "已通知的应用：",
     "told": "已通知",
     "not reached": "未能通知",
+    "Tells an application that you are signed out": "通知应用您已退出登录",
+    "Back to {name}": "返回{name}",
     "Nobody is signed in with this browser.": "此浏览器中没有人登录。",
     "Start at the application; it sends you here when it needs to know who you are.":
         "请从应用开始；当应用需要确认您的身份时，会将您引导至此。",
@@ -57,6 +59,7 @@ CHINESE: dict[str, str] = {
     "Issuer": "签发者",
     # the portal
     "Demo portal": "演示门户",
+    "Second portal": "第二个门户",
     "Skip to the content": "跳至内容",
     "Main": "主导航",
     "Home": "首页",

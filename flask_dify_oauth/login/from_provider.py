@@ -70,7 +70,6 @@ class FromProvider:
 
     def _read(self, request: Request) -> tuple[LogoutToken, Client]:
         """The token of a call, verified; a forged one costs no trip to the store."""
-        from ..oidc.jws import peek
         from ..oidc.logout_token import verify_logout_token
 
         if request.mimetype != _FORM:
@@ -79,8 +78,22 @@ class FromProvider:
         raw = single(request.form, "logout_token", most=_MOST_FORM, plain=True)
         if raw is None:
             raise InvalidRequest("a back-channel log-out without logout_token")
-        client = self._addressed(peek(raw))
-        return verify_logout_token(raw, client.keys, client.expected, time.time()), client
+        signed, client = self._opened(raw)
+        return verify_logout_token(signed, client.keys, client.expected, time.time()), client
+
+    def _opened(self, raw: str) -> tuple[str, Client]:
+        """A token out of its encryption, if it has one, and the provider that it names."""
+        from ..oidc.jws import peek
+
+        if raw.count(".") != 4:
+            return raw, self._addressed(peek(raw))
+        for name, provider in self._clients.providers.items():
+            if provider.decryption_key:
+                with contextlib.suppress(TokenRefused):
+                    signed = self._clients.get(name).decrypted(raw)
+                    if (client := self._addressed(peek(signed))).settings.name == name:
+                        return signed, client
+        raise TokenRefused("log-out token: it is encrypted, and not to a key of ours")
 
     def _addressed(self, claims: dict[str, Any]) -> Client:
         """The provider that a token names, and us as its client; its keys alone can prove it."""

@@ -181,6 +181,10 @@ class Client:
         verify_renewed_id_token(signed, self._keys, self.expected, access_token, before, received)
         return signed
 
+    def decrypted(self, raw: str) -> str:
+        """A signed token out of its encryption; see :meth:`Decryption.signed`."""
+        return self._decryption.signed(raw)
+
     def userinfo(self, access_token: str, subject: str) -> dict[str, Any] | None:
         """The claims of the userinfo endpoint (OpenID Connect Core, section 5.3), None without one.
 

@@ -18,6 +18,7 @@ from flask_dify_oauth.sessions.session import Session
 from tests.kit import Browser, Trail
 from tests.login.helpers import ALICE, BOB, heading, rows
 from tests.login.telling import EVENT, Teller, done, spied_on
+from tests.oidc.encrypting import encrypt, pem, private_key
 from tests.sessions.conftest import Hours, hours
 
 __all__ = ["hours"]
@@ -525,3 +526,33 @@ def test_forms_of_another_kind(teller: Teller, kind: str) -> None:
     bodies = [json.dumps({"logout_token": token}), f"logout_token={token}", token]
     for body in bodies:
         assert not done(teller.send(body, content_type=kind))
+
+
+def test_an_encrypted_token_is_read_with_our_key(op: DemoProvider, build: Build) -> None:
+    op.wrap_id_token = encrypt
+    app = build(op.issuer, DECRYPTION_KEY=pem("RSA"))
+    browser, teller = Browser(app, op), Teller(op, app)
+    for wrap in (encrypt, str):  # the signature alone is proof
+        browser.sign_in()
+        assert done(teller.tell(wrap(teller.token(sub=ALICE.subject))))
+        assert not browser.signed_in
+    browser.sign_in()
+    good = teller.token(sub=ALICE.subject)
+    wrong = [
+        encrypt(good, key=private_key("RSA", "other")), encrypt(good[:-6] + "AAAAAA"), "a.b.c.d.e",
+        encrypt("no token"), encrypt(teller.token(sub=ALICE.subject, aud="other")),
+        encrypt(good) + "x",
+    ]  # fmt: skip
+    assert not any(done(teller.tell(token)) for token in wrong)
+    assert browser.signed_in
+    browser.close()
+
+
+def test_an_encrypted_token_without_a_key_of_ours(teller: Teller) -> None:
+    assert not done(teller.tell(encrypt(teller.token(sub=ALICE.subject))))
+
+
+def test_path_rules_leave_both_addresses_open(op: DemoProvider, build: Build) -> None:
+    app = build(op.issuer, PATH_RULES=[{"path": "/x", "who": "signed-in"}])
+    assert done(Teller(op, app).tell(sub="x"))
+    assert Teller(op, app).frame(iss=op.issuer, sid="x").status_code == 200
