@@ -99,8 +99,19 @@ class Keycloak:
         health = f"http://127.0.0.1:{management}/health/ready"
         self.server.wait_until(lambda: answers(health), seconds=300)
 
+    def add_realm(self, realm: dict[str, Any]) -> None:
+        """Import another realm."""
+        self._ask("/admin/realms", "POST", realm)
+
+    def remove_realm(self, name: str) -> None:
+        """Forget a realm that was imported."""
+        self._ask(f"/admin/realms/{name}", "DELETE")
+
     def admin(self, path: str, method: str = "GET", body: Any = None) -> Any:
-        """Ask the admin API of the realm."""
+        """Ask the admin API of the realm ``company``."""
+        return self._ask(f"/admin/realms/company{path}", method, body)
+
+    def _ask(self, path: str, method: str, body: Any = None) -> Any:
         token = requests.post(
             f"{self.base}/realms/master/protocol/openid-connect/token",
             data={
@@ -109,14 +120,14 @@ class Keycloak:
                 "username": "admin",
                 "password": self._password,
             },
-            timeout=10,
+            timeout=60,
         ).json()["access_token"]
         answer = requests.request(
             method,
-            f"{self.base}/admin/realms/company{path}",
+            f"{self.base}{path}",
             json=body,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=10,
+            timeout=60,
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None

@@ -69,9 +69,10 @@ def test_revoked_while_the_news_do_not_arrive(
     readers = [Reader(url, kind, keys) for _ in range(2)]
     try:
         until(lambda: all(reader.tell()["cached"] == len(keys) for reader in readers))
-        store.delete(keys[0])  # all is well, but for the relay's own slowness
+        store.delete(keys[0])  # as long as all is well
         deleted = [time.monotonic()]
         time.sleep(0.1)
+        assert max(reader.tell()["last"][0] for reader in readers) <= deleted[0]
         relay.trouble(how)
         for which in range(1, 4):  # at once, and later
             store.delete(keys[which])
@@ -81,17 +82,16 @@ def test_revoked_while_the_news_do_not_arrive(
         for reader in readers:
             late = [t - d for t, d in zip(reader.tell()["last"], deleted, strict=False)]
             print(f"{how}, {kind}: {max(late):.3f} s late at the most")
-            assert max(late) < SILENT + PATIENCE
+            assert max(late[1:]) < SILENT + PATIENCE
             assert late[3] <= 0 or how == "lag"  # by then nobody believes the cache
         relay.trouble("well")
         until(lambda: all(reader.tell()["cached"] == 2 for reader in readers))
         store.delete(keys[4])
         over = time.monotonic()
-        time.sleep(SILENT + PATIENCE)
+        time.sleep(0.1)
+        assert max(reader.tell()["last"][4] for reader in readers) <= over
         for reader in readers:
-            last = reader.tell()["last"]
-            assert last[4] < over + SILENT
-            assert last[5] > over + SILENT  # what lives is served throughout
+            assert reader.tell()["last"][5] > over  # what lives is served throughout
             reader.end()
     finally:
         for reader in readers:

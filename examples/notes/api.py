@@ -1,0 +1,105 @@
+"""The API: for the single-page front end by the session, for all others by access tokens.
+
+Who may change a note: its owner, and editors. Who may delete it: its owner alone. The scopes are
+those of the session, or of the access token: a person may give a client less than they have.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, request
+
+from flask_dify_oauth import (
+    Forbidden,
+    Identity,
+    bearer_required,
+    current_user,
+    login_required,
+    scopes_required,
+)
+
+from .notes_store import Note, NotesStore
+
+__all__ = ["make_api"]
+
+_MOST_TEXT = 2000
+_BOTH = ("session", "bearer")
+
+
+def make_api(notes: NotesStore) -> Blueprint:
+    """The blueprint of the API."""
+    api = Blueprint("api", __name__)
+
+    @api.get("/notes")
+    @login_required(accept=_BOTH)
+    @scopes_required("notes:read")
+    def every() -> Response:
+        return jsonify(notes=[_shown(note) for note in notes.all()])
+
+    @api.post("/notes")
+    @login_required(accept=_BOTH)
+    @scopes_required("notes:write")
+    def write() -> tuple[Response, int]:
+        note = notes.add(*_owner(current_user), current_user.name, _text_of_request())
+        return jsonify(_shown(note)), HTTPStatus.CREATED
+
+    @api.put("/notes/<int:note_id>")
+    @login_required(accept=_BOTH)
+    @scopes_required("notes:write")
+    def change(note_id: int) -> Response:
+        note = _found(note_id)
+        if not _may_change(note):
+            raise Forbidden("neither the owner nor an editor")
+        notes.change(note_id, _text_of_request())
+        return jsonify(_shown(_found(note_id)))
+
+    @api.delete("/notes/<int:note_id>")
+    @login_required(accept=_BOTH)
+    @scopes_required("notes:write")
+    def delete(note_id: int) -> tuple[str, int]:
+        if not _is_mine(_found(note_id)):
+            raise Forbidden("not the owner")
+        notes.delete(note_id)
+        return "", HTTPStatus.NO_CONTENT
+
+    @api.post("/import")
+    @bearer_required(scopes=["notes:write"], machines=True)
+    def take() -> tuple[Response, int]:
+        """For programs, which sign with their own name."""
+        author = current_user.client_id if current_user.is_machine else current_user.name
+        note = notes.add(*_owner(current_user), author, _text_of_request())
+        return jsonify(_shown(note)), HTTPStatus.CREATED
+
+    def _found(note_id: int) -> Note:
+        note = notes.get(note_id)
+        if note is None:
+            abort(HTTPStatus.NOT_FOUND)
+        return note
+
+    return api
+
+
+def _owner(who: Identity) -> tuple[str, str]:
+    return who.issuer, who.subject
+
+
+def _is_mine(note: Note) -> bool:
+    return (note.issuer, note.subject) == _owner(current_user)
+
+
+def _may_change(note: Note) -> bool:
+    return _is_mine(note) or current_user.has_role("editor")
+
+
+def _shown(note: Note) -> dict[str, Any]:
+    return note.shown(mine=_is_mine(note), may_change=_may_change(note))
+
+
+def _text_of_request() -> str:
+    sent = request.get_json()
+    text = sent.get("text") if isinstance(sent, dict) else None
+    if not isinstance(text, str) or not text.strip() or len(text) > _MOST_TEXT:
+        abort(HTTPStatus.BAD_REQUEST, f"text must have 1 to {_MOST_TEXT} characters")
+    return text
