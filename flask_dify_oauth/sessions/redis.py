@@ -41,7 +41,7 @@ class RedisStore(RedisLists):
         self._idle = idle_lifetime
         #: seconds of idling before a read prolongs the session
         self._slide = min(60.0, idle_lifetime / 20)
-        self._idle_ms, self._slide_ms = int(idle_lifetime * 1000), int(self._slide * 1000)
+        self._reading = lua.reading(int(idle_lifetime * 1000), int(self._slide * 1000))
         prefix = address.prefix.encode()
         self._taken, self._held = prefix + b"t:", prefix + b"l:"
         if near_cache and not self._client.clustered:
@@ -88,10 +88,10 @@ class RedisStore(RedisLists):
 
     def _read(self, name: bytes) -> Stored | None:
         now = time.time()
-        answer = self._client.run(lua.READ, [name], self._idle_ms, self._slide_ms, int(now * 1000))
+        answer = self._client.run(self._reading, [name], int(now * 1000))
         if answer is None:
             return None
-        stored = stored_from(answer[0], now + answer[1] / 1000)
+        stored = stored_from(answer[13:], now + int(answer[:13]) / 1000)
         return stored if stored is not None and stored.idle_until > now else None
 
     def create(

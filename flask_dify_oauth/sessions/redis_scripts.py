@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-__all__ = ["HEADER", "Script"]
+__all__ = ["HEADER", "Script", "reading"]
 
 #: bytes before the record: the end, then the stamp
 HEADER = 21
@@ -49,25 +49,33 @@ local function list(index, member, ends, now)
 end
 """
 
-#: s | idle, slide, now -> value and milliseconds to live. Prolongs all three keys when they have
-#: idled for ``slide``, so that most reads write nothing and invalidate no cache. The other two
-#: are told apart by one letter and so need not be sent with every request.
-READ = Script(
-    _LASTS
-    + _NAMES
-    + """
+
+def reading(idle: int, slide: int) -> Script:
+    """s | now -> milliseconds to live in 13 digits, then the value.
+
+    Prolongs all three keys when they have idled for ``slide`` of ``idle`` milliseconds, so that
+    most reads write nothing and invalidate no cache. Every request without a near cache sends
+    this and takes the answer apart, so both are short: what never changes stands in the script,
+    the names of two keys follow from that of the third, and the answer is one string.
+    """
+    return Script(
+        _LASTS
+        + _NAMES
+        + f"""
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
-local want, left = lasts(value, ARGV[1], ARGV[3]), redis.call('PTTL', KEYS[1])
-if left < want - tonumber(ARGV[2]) then
-  for _, letter in ipairs({'s', 'v', 'o'}) do
+local want, left = lasts(value, {idle}, ARGV[1]), redis.call('PTTL', KEYS[1])
+if left < want - {slide} then
+  for _, letter in ipairs({{'s', 'v', 'o'}}) do
     redis.call('PEXPIRE', kind(KEYS[1], letter), want)
   end
   left = want
 end
-return {value, left}
+return string.format('%013d', left) .. value
 """
-)
+    )
+
+
 #: s v o | idle, now. Prolongs.
 TOUCH = Script(
     _LASTS
