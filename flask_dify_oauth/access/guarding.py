@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -96,10 +97,14 @@ def guarded(
             view.decorators = [*view.decorators, name or decorate]
             return cast(F, view)
 
+        plain = not inspect.iscoroutinefunction(view)  # asked once, not at every request
+
         @functools.wraps(view)
         def guard(*args: Any, **kwargs: Any) -> Any:
             if (answer := turned_away(needs, door, people=people)) is not None:
                 return answer
+            if plain:
+                return view(*args, **kwargs)
             return current_app.ensure_sync(view)(*args, **kwargs)
 
         guard.__dict__[_NEEDS] = (*(needs_of_view(view) or ()), *needs)
