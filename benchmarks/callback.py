@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import requests
 
 from .cpu import pinned
-from .page_views import Ratio
 from .provider import Wire, counting_provider, sign_in
+from .ratio import Ratio
 
 __all__ = ["Callback", "measure"]
 

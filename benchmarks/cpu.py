@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-__all__ = ["keep_away", "pinned"]
+__all__ = ["keep_away", "on_all", "pinned"]
 
 
 def _cpus() -> list[int]:
@@ -20,6 +20,13 @@ def pinned(*command: str) -> list[str]:
     if shutil.which("taskset") is None or len(_CPUS) < 2:
         return list(command)
     return ["taskset", "--cpu-list", str(_CPUS[-1]), *command]
+
+
+def on_all(*command: str) -> list[str]:
+    """The command on every CPU, though this process keeps away from one."""
+    if shutil.which("taskset") is None:
+        return list(command)
+    return ["taskset", "--cpu-list", ",".join(map(str, _CPUS)), *command]
 
 
 def keep_away() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import Any
 
 __all__ = ["ROOT", "prepare"]
 
@@ -35,6 +37,7 @@ def prepare() -> Path:
         print("installing the peers", flush=True)
         _pip(python, "install", "--requirement", str(_PINS))
         mark.write_text(pins)
+    _wrk()
     print("installing the package", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in _SOURCES:
@@ -48,6 +51,17 @@ def prepare() -> Path:
     (site,) = FOLDER.glob("lib/python3*/site-packages")
     (site / "benchmarks.pth").write_text(f"{ROOT}\n")
     return python
+
+
+def _wrk() -> None:
+    """wrk from Debian's packages, where we may; without it the rows under load are left out."""
+    if shutil.which("wrk") or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    print("installing wrk", flush=True)
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update", "-qq"], **quiet, check=False)
+    install = ["apt-get", "install", "-qq", "--no-install-recommends", "wrk"]
+    subprocess.run(install, **quiet, check=False)
 
 
 def _pip(python: Path, *args: str) -> None:

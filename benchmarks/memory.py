@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +12,10 @@ import requests
 
 from flask_dify_oauth.demo.server import free_port
 
+from .gunicorn_server import PATIENCE, gunicorn
 from .provider import NAVIGATION, counting_provider, person_at_provider
 
 __all__ = ["Growth", "measure"]
-
-_PATIENCE = 30.0
 
 
 @dataclass
@@ -34,33 +28,6 @@ class Growth:
     private: float
 
 
-@contextmanager
-def _server(factory: str, port: int, environment: dict[str, str]) -> Iterator[int]:
-    """gunicorn with one worker until the block ends; the worker's process id."""
-    command = [sys.executable, "-P", "-m", "gunicorn", f"benchmarks.applications:{factory}()"]
-    options = ["--bind", f"127.0.0.1:{port}", "--workers", "1"]
-    options += ["--no-control-socket", "--log-level", "critical"]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [*command, *options], env={**os.environ, **environment}, stdout=log, stderr=log
-        )
-        try:
-            yield _worker(process.pid)
-        finally:
-            process.terminate()
-            process.wait(timeout=_PATIENCE)
-
-
-def _worker(master: int) -> int:
-    until = time.monotonic() + _PATIENCE
-    children = Path(f"/proc/{master}/task/{master}/children")
-    while time.monotonic() < until:
-        if found := children.read_text().split():
-            return int(found[0])
-        time.sleep(0.05)
-    raise RuntimeError("gunicorn started no worker")
-
-
 def _memory(process: int) -> Growth:
     values: dict[str, int] = {}
     for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
@@ -71,7 +38,7 @@ def _memory(process: int) -> Growth:
 
 
 def _get(browser: requests.Session, address: str) -> requests.Response:
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while True:
         try:
             return browser.get(address, headers=NAVIGATION, allow_redirects=False, timeout=10)
@@ -99,7 +66,7 @@ def _once(factory: str, folder: str) -> Growth:
     portal = f"http://localhost:{port}"
     with counting_provider(callback=f"{portal}/callback") as (provider, _):
         environment = {"BENCH_ISSUER": provider.issuer, "BENCH_FOLDER": f"{folder}/{factory}"}
-        with _server(factory, port, environment) as worker:
+        with gunicorn(f"benchmarks.applications:{factory}()", port, environment) as worker:
             _sign_in(portal)
             return _memory(worker)
 

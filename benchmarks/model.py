@@ -24,6 +24,7 @@ __all__ = [
     "cookie_of",
     "make_app",
     "page_view",
+    "sessions_on_redis",
     "stranger",
 ]
 
@@ -44,6 +45,14 @@ class Seed:
     #: ``access_token``, ``id_token``, ``refresh_token``, ``expires_at`` and what goes with them
     token: dict[str, Any]
     claims: dict[str, Any]
+    #: the address of the Redis server, and our session cookie there; empty where there is no server
+    redis: str = ""
+    redis_cookie: str = ""
+
+    @property
+    def store(self) -> str:
+        """The same server as a store of ours, patient on a machine that is busy otherwise."""
+        return f"{self.redis}?timeout=5"
 
 
 @dataclass
@@ -66,6 +75,8 @@ class Candidate:
     goal: float | None = None
     #: the import that it costs, for the import times
     module: str | None = None
+    #: whether its sessions are on the Redis server
+    redis: bool = False
 
 
 CANDIDATES: dict[str, Candidate] = {}
@@ -78,11 +89,12 @@ def candidate(
     base: str = "bare",
     goal: float | None = None,
     module: str | None = None,
+    redis: bool = False,
 ) -> Callable[[Callable[[Seed], Page]], Callable[[Seed], Page]]:
     """Decorator: what it makes is compared under this name; see :class:`Candidate`."""
 
     def register(build: Callable[[Seed], Page]) -> Callable[[Seed], Page]:
-        CANDIDATES[name] = Candidate(label, build, base, goal, module)
+        CANDIDATES[name] = Candidate(label, build, base, goal, module, redis)
         return build
 
     return register
@@ -118,6 +130,15 @@ def cookie_of(app: Flask, sign_in: Callable[[], None]) -> dict[str, str]:
     assert client.get("/seed", headers={"User-Agent": "benchmark"}).status_code == 200
     cookies = client._cookies.values()
     return {"Cookie": "; ".join(f"{c.key}={c.value}" for c in cookies)}
+
+
+def sessions_on_redis(app: Flask, seed: Seed) -> None:
+    """Flask-Session on the Redis server, its defaults otherwise."""
+    from flask_session import Session
+    from redis import Redis
+
+    app.config.update(SESSION_TYPE="redis", SESSION_REDIS=Redis.from_url(seed.redis))
+    Session(app)
 
 
 def stranger(seed: Seed) -> dict[str, str]:

@@ -7,7 +7,16 @@ from typing import Any
 
 from flask import redirect, render_template, session
 
-from .model import Page, Seed, candidate, cookie_of, make_app, page_view, stranger
+from .model import (
+    Page,
+    Seed,
+    candidate,
+    cookie_of,
+    make_app,
+    page_view,
+    sessions_on_redis,
+    stranger,
+)
 
 # Flask as it is, with a SECRET_KEY. Its visitor has a cookie too, of another name and the same
 # length: Flask then reads the cookies, and finds no session that it would have to verify.
@@ -24,10 +33,24 @@ def _bare_template(seed: Seed) -> Page:
     return Page(app, stranger(seed), guarded=False)
 
 
+@candidate("getex", "bare Flask and one `GETEX` of redis-py", redis=True)
+def _getex(seed: Seed) -> Page:
+    from redis import Redis
+
+    server = Redis.from_url(seed.redis)
+    server.set("a session", b"x" * 400)
+
+    def view() -> str:
+        server.getex("a session", ex=3600)
+        return page_view()
+
+    return Page(make_app(seed, view), stranger(seed), guarded=False)
+
+
 # The package.
 
 
-def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True) -> Page:
+def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True, **settings: Any) -> Page:
     from flask_dify_oauth import DifyOAuth, login_required
 
     app = make_app(seed, login_required(view) if guarded else view)
@@ -35,12 +58,14 @@ def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True) -> Page:
         DIFY_OAUTH_ISSUER=seed.issuer,
         DIFY_OAUTH_CLIENT_ID="app",
         DIFY_OAUTH_CLIENT_SECRET="a secret",
+        **settings,
     )
     DifyOAuth(app)
-    return Page(app, {"Cookie": f"session={seed.our_cookie}"}, guarded)
+    cookie = seed.redis_cookie if "DIFY_OAUTH_SESSION_STORE" in settings else seed.our_cookie
+    return Page(app, {"Cookie": f"session={cookie}"}, guarded)
 
 
-@candidate("public", "**flask-dify-oauth**, public page, session cookie sent", goal=1.05)
+@candidate("public", "**flask-dify-oauth**, public page, session cookie sent", goal=1.0)
 def _public(seed: Seed) -> Page:
     return _ours(seed, page_view, guarded=False)
 
@@ -48,11 +73,29 @@ def _public(seed: Seed) -> Page:
 @candidate(
     "protected",
     "**flask-dify-oauth**, protected page, SQLite",
-    goal=1.2,
+    goal=1.15,
     module="flask_dify_oauth",
 )
 def _protected(seed: Seed) -> Page:
     return _ours(seed, page_view)
+
+
+@candidate(
+    "redis", "**flask-dify-oauth**, protected page, Redis, near cache warm", goal=1.15, redis=True
+)
+def _redis(seed: Seed) -> Page:
+    return _ours(seed, page_view, DIFY_OAUTH_SESSION_STORE=seed.store)
+
+
+@candidate(
+    "redis_asked",
+    "**flask-dify-oauth**, protected page, Redis, no near cache",
+    base="getex",
+    goal=1.05,
+    redis=True,
+)
+def _redis_asked(seed: Seed) -> Page:
+    return _ours(seed, page_view, DIFY_OAUTH_SESSION_STORE=seed.store, DIFY_OAUTH_NEAR_CACHE=False)
 
 
 @candidate(
@@ -67,7 +110,7 @@ def _protected_template(seed: Seed) -> Page:
 # Checks written by hand on Flask's signed cookie, as Authlib's documentation shows them.
 
 
-def _by_hand(seed: Seed, *, permanent: bool) -> Page:
+def _by_hand(seed: Seed, *, permanent: bool = False, redis: bool = False) -> Page:
     def view() -> Any:
         return page_view() if session.get("user") else redirect("/login")
 
@@ -76,6 +119,8 @@ def _by_hand(seed: Seed, *, permanent: bool) -> Page:
         session["user"] = seed.claims
 
     app = make_app(seed, view)
+    if redis:
+        sessions_on_redis(app, seed)
     return Page(app, cookie_of(app, sign_in))
 
 
@@ -85,9 +130,14 @@ def _by_hand(seed: Seed, *, permanent: bool) -> Page:
     module="authlib.integrations.flask_client",
 )
 def _by_hand_session(seed: Seed) -> Page:
-    return _by_hand(seed, permanent=False)
+    return _by_hand(seed)
 
 
-@candidate("by_hand_permanent", "the same, session marked permanent")
+@candidate("by_hand_permanent", "check by hand, permanent cookie session")
 def _by_hand_permanent(seed: Seed) -> Page:
     return _by_hand(seed, permanent=True)
+
+
+@candidate("by_hand_redis", "check by hand on Flask-Session, Redis", redis=True)
+def _by_hand_redis(seed: Seed) -> Page:
+    return _by_hand(seed, redis=True)

@@ -6,55 +6,48 @@ from typing import Any
 
 from flask import Flask, session
 
-from .model import Page, Seed, candidate, cookie_of, make_app, page_view, stranger
+from .model import (
+    Page,
+    Seed,
+    candidate,
+    cookie_of,
+    make_app,
+    page_view,
+    sessions_on_redis,
+    stranger,
+)
 
 
-def _file_sessions(app: Flask, seed: Seed, name: str) -> None:
-    from cachelib.file import FileSystemCache
-
-    app.config["SESSION_TYPE"] = "cachelib"
-    app.config["SESSION_CACHELIB"] = FileSystemCache(str(seed.folder / name))
-
-
-def _flask_login_app(seed: Seed) -> Flask:
-    from flask_login import LoginManager, UserMixin, login_required
+def _flask_login(seed: Seed, *, redis: bool) -> Page:
+    from flask_login import LoginManager, UserMixin, login_required, login_user
 
     class User(UserMixin):  # type: ignore[misc]  # ships no types
         id = seed.claims["sub"]
 
     users = {User.id: User()}
     app = make_app(seed, login_required(page_view))
+    if redis:
+        sessions_on_redis(app, seed)
     LoginManager(app).user_loader(users.get)
-    app.extensions["benchmark.user"] = users[User.id]
-    return app
-
-
-def _flask_login(app: Flask) -> Page:
-    from flask_login import login_user
-
-    return Page(app, cookie_of(app, lambda: login_user(app.extensions["benchmark.user"])))
+    return Page(app, cookie_of(app, lambda: login_user(users[User.id])))
 
 
 @candidate("flask_login", "Flask-Login, cookie session, users in a dict", module="flask_login")
 def _flask_login_cookie(seed: Seed) -> Page:
-    return _flask_login(_flask_login_app(seed))
+    return _flask_login(seed, redis=False)
 
 
-@candidate("flask_login_files", "Flask-Login on Flask-Session, files")
-def _flask_login_files(seed: Seed) -> Page:
-    from flask_session import Session
-
-    app = _flask_login_app(seed)
-    _file_sessions(app, seed, "flask_login")
-    Session(app)
-    return _flask_login(app)
+@candidate("flask_login_redis", "Flask-Login on Flask-Session, Redis", redis=True)
+def _flask_login_redis(seed: Seed) -> Page:
+    return _flask_login(seed, redis=True)
 
 
-@candidate("flask_oidc", "flask-oidc, cookie session", module="flask_oidc")
-def _flask_oidc(seed: Seed) -> Page:
+def _flask_oidc(seed: Seed, *, redis: bool) -> Page:
     from flask_oidc import OpenIDConnect
 
     app = make_app(seed)
+    if redis:
+        sessions_on_redis(app, seed)
     app.config["OIDC_CLIENT_SECRETS"] = {
         "web": {"client_id": "app", "client_secret": "a secret", "issuer": seed.issuer}
     }
@@ -68,8 +61,17 @@ def _flask_oidc(seed: Seed) -> Page:
     return Page(app, cookie_of(app, sign_in))
 
 
-@candidate("flask_pyoidc", "Flask-pyoidc, cookie session", module="flask_pyoidc.flask_pyoidc")
-def _flask_pyoidc(seed: Seed) -> Page:
+@candidate("flask_oidc", "flask-oidc, cookie session", module="flask_oidc")
+def _flask_oidc_cookie(seed: Seed) -> Page:
+    return _flask_oidc(seed, redis=False)
+
+
+@candidate("flask_oidc_redis", "flask-oidc on Flask-Session, Redis", redis=True)
+def _flask_oidc_redis(seed: Seed) -> Page:
+    return _flask_oidc(seed, redis=True)
+
+
+def _flask_pyoidc(seed: Seed, *, redis: bool) -> Page:
     from flask_pyoidc import OIDCAuthentication
     from flask_pyoidc.provider_configuration import (
         ClientMetadata,
@@ -79,6 +81,8 @@ def _flask_pyoidc(seed: Seed) -> Page:
     from flask_pyoidc.user_session import UserSession
 
     app = make_app(seed)
+    if redis:
+        sessions_on_redis(app, seed)
     app.config["OIDC_REDIRECT_URI"] = "http://localhost/redirect_uri"
     provider = ProviderConfiguration(
         provider_metadata=ProviderMetadata(
@@ -105,12 +109,22 @@ def _flask_pyoidc(seed: Seed) -> Page:
     return Page(app, cookie_of(app, sign_in))
 
 
-@candidate("identity", "identity, on Flask-Session, files", module="identity.flask")
+@candidate("flask_pyoidc", "Flask-pyoidc, cookie session", module="flask_pyoidc.flask_pyoidc")
+def _flask_pyoidc_cookie(seed: Seed) -> Page:
+    return _flask_pyoidc(seed, redis=False)
+
+
+@candidate("flask_pyoidc_redis", "Flask-pyoidc on Flask-Session, Redis", redis=True)
+def _flask_pyoidc_redis(seed: Seed) -> Page:
+    return _flask_pyoidc(seed, redis=True)
+
+
+@candidate("identity", "identity on Flask-Session, Redis", module="identity.flask", redis=True)
 def _identity(seed: Seed) -> Page:
     from identity.flask import Auth
 
     app = make_app(seed)
-    _file_sessions(app, seed, "identity")
+    sessions_on_redis(app, seed)
     auth = Auth(
         app,
         oidc_authority=seed.issuer,
@@ -130,14 +144,14 @@ def _identity(seed: Seed) -> Page:
     return Page(app, cookie_of(app, sign_in))
 
 
-def _flask_security(seed: Seed, mechanism: str) -> tuple[Flask, Any]:
+def _flask_security(seed: Seed, name: str, mechanism: str = "session") -> tuple[Flask, Any]:
     from flask_security import Security, SQLAlchemyUserDatastore, auth_required
     from flask_security.models import fsqla_v3
     from flask_sqlalchemy import SQLAlchemy
 
     app = make_app(seed, auth_required(mechanism)(page_view))
     app.config.update(
-        SQLALCHEMY_DATABASE_URI=f"sqlite:///{seed.folder / mechanism}.db",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{seed.folder / name}.db",
         SECURITY_PASSWORD_SALT="of the benchmark",
     )
     db = SQLAlchemy(app)
@@ -158,15 +172,8 @@ def _flask_security(seed: Seed, mechanism: str) -> tuple[Flask, Any]:
     return app, store
 
 
-@candidate(
-    "flask_security",
-    "Flask-Security, cookie session, users in SQLAlchemy + SQLite",
-    module="flask_security",
-)
-def _flask_security_session(seed: Seed) -> Page:
+def _signed_in_to_flask_security(app: Flask, store: Any) -> Page:
     from flask_security import login_user
-
-    app, store = _flask_security(seed, "session")
 
     def sign_in() -> None:
         login_user(store.find_user(email="alice@example.com"), authn_via=["password"])
@@ -174,9 +181,29 @@ def _flask_security_session(seed: Seed) -> Page:
     return Page(app, cookie_of(app, sign_in))
 
 
-@candidate("flask_security_token", "the same, token in a header")
+@candidate(
+    "flask_security",
+    "Flask-Security, cookie session; users in SQLite",
+    module="flask_security",
+)
+def _flask_security_cookie(seed: Seed) -> Page:
+    return _signed_in_to_flask_security(*_flask_security(seed, "cookie"))
+
+
+@candidate("flask_security_token", "Flask-Security, token in a header; users in SQLite")
 def _flask_security_token(seed: Seed) -> Page:
-    app, store = _flask_security(seed, "token")
+    app, store = _flask_security(seed, "token", "token")
     with app.test_request_context():
         token = store.find_user(email="alice@example.com").get_auth_token()
     return Page(app, {**stranger(seed), "Authentication-Token": token})
+
+
+@candidate(
+    "flask_security_redis",
+    "Flask-Security on Flask-Session, Redis; users in SQLite",
+    redis=True,
+)
+def _flask_security_redis(seed: Seed) -> Page:
+    app, store = _flask_security(seed, "redis")
+    sessions_on_redis(app, seed)
+    return _signed_in_to_flask_security(app, store)
