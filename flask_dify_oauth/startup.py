@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .audit import AuditSink
     from .sessions.protocol import SessionStore
 
-__all__ = ["binding_of", "read_configuration"]
+__all__ = ["binding_of", "open_sink", "open_store", "read_configuration"]
 
 
 def read_configuration(
@@ -45,9 +45,9 @@ def read_configuration(
     problems += _problems_of_rules(app)
     try:
         settings = load_settings(app.config)
-        sink = _open_sink(settings, sink)
+        sink = open_sink(settings, sink)
         if not problems:  # a refused start leaves no file behind
-            store = _open_store(app, settings)
+            store = open_store(settings, Path(app.instance_path))
     except ConfigurationError as error:
         problems += error.problems
     if problems or settings is None or store is None:
@@ -73,7 +73,12 @@ def binding_of(app: Flask, settings: Settings) -> bytes:
     return hashlib.sha256(named.encode()).digest()
 
 
-def _open_sink(settings: Settings, sink: AuditSink | None) -> AuditSink | None:
+def open_sink(settings: Settings, sink: AuditSink | None) -> AuditSink | None:
+    """Where audit records go; None is the logger.
+
+    :param sink: the application's own.
+    :raises ConfigurationError: it cannot be used.
+    """
     if settings.audit_file is not None:
         from .ops.audit_file import FileSink
 
@@ -93,9 +98,14 @@ def _open_sink(settings: Settings, sink: AuditSink | None) -> AuditSink | None:
     return sink
 
 
-def _open_store(app: Flask, settings: Settings) -> SessionStore:
+def open_store(settings: Settings, folder: Path) -> SessionStore:
+    """The session store of the settings.
+
+    :param folder: where its file is when the settings name none.
+    :raises ConfigurationError: it cannot be used.
+    """
     url = settings.session_store
-    address = parse_store_url(url) if url else SQLiteAddress(Path(app.instance_path, "sessions.db"))
+    address = parse_store_url(url) if url else SQLiteAddress(folder / "sessions.db")
     if isinstance(address, RedisAddress):
         from .sessions.redis_client import redis_is_installed
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from ..errors import BearerRefused
+from ..errors import BearerRefused, DifyOAuthError, InsufficientScope, StepUpNeeded
 from ..judging import PROOF_ALGORITHMS
 
-__all__ = ["SCHEMES", "Sent", "challenges", "read_authorization", "uses_token"]
+__all__ = ["SCHEMES", "Sent", "asked_for", "challenges", "read_authorization", "uses_token"]
 
 #: RFC 6750, section 2.1
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -63,9 +63,21 @@ def read_authorization(header: str | None, *, in_query: bool = False) -> Sent:
     return Sent(scheme.lower(), token)
 
 
+def asked_for(error: DifyOAuthError) -> dict[str, Any]:
+    """What would do in place of what came, by the names of RFC 6750 (3) and RFC 9470 (3)."""
+    if isinstance(error, (BearerRefused, InsufficientScope)) and error.scopes:
+        return {"scope": " ".join(error.scopes)}
+    asked: dict[str, Any] = {}
+    if isinstance(error, StepUpNeeded):
+        if error.acr_values:
+            asked["acr_values"] = " ".join(error.acr_values)
+        if error.max_age is not None:
+            asked["max_age"] = error.max_age
+    return asked
+
+
 def challenges(
-    code: str,
-    parameters: Mapping[str, str] | None = None,
+    error: DifyOAuthError,
     *,
     header: str | None = None,
     schemes: Sequence[str] = SCHEMES,
@@ -73,12 +85,15 @@ def challenges(
 ) -> list[str]:
     """Values for ``WWW-Authenticate``, one for each way in (RFC 9449, section 7.1).
 
-    :param code: of the failure; one that means that nothing was sent is not told (RFC 6750, 3).
-    :param parameters: more of them; what cannot stand in quotes is left out.
+    :param error: none, where another token changes nothing. That nothing was sent is not called an
+        error (RFC 6750, section 3).
     :param header: ``Authorization`` as it came: what is wrong is said to the scheme that was used.
     :param schemes: the ways in.
     :param metadata: where clients read about the API (RFC 9728, section 5.1).
     """
+    if not isinstance(error, (BearerRefused, InsufficientScope, StepUpNeeded)):
+        return []
+    code, asked = error.code, asked_for(error)
     used = (header or "").partition(" ")[0].lower()
     spoken = next((scheme for scheme in schemes if scheme.lower() == used), schemes[0])
     told = []
@@ -87,7 +102,7 @@ def challenges(
         if scheme == spoken:
             if code in _ERRORS:
                 pairs["error"] = _ERRORS[code]
-            pairs.update(parameters or {})
+            pairs.update((name, str(value)) for name, value in asked.items())
         elif code not in _UNKNOWN:  # who it is was clear; no other way in makes it better
             continue
         if scheme == "DPoP":

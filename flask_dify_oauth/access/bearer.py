@@ -87,7 +87,8 @@ def admit(keeper: Gatekeeper, door: Door, needs: Iterable[Need] = ()) -> None:
 
 def offer_token(api: Api, answer: Response) -> None:
     """Say in an answer to nobody that an access token would do."""
-    for value in api.challenges(request, "no_token", {}):
+    unknown = BearerRefused("no access token was sent", code="no_token")
+    for value in api.challenges(request, unknown):
         answer.headers.add("WWW-Authenticate", value)
 
 

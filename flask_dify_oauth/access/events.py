@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app, has_request_context, request
+from flask import Request, current_app, has_request_context, request
 
 from ..errors import AuditUnavailable, DifyOAuthError
 from ..signals import Reason, sign_in_failed, tell, user_signed_in, user_signed_out
@@ -126,16 +126,30 @@ def session_changed(before: Mapping[str, Any], after: Mapping[str, Any], key: by
         signed_out(decode_identity(before[IDENTITY_KEY]) or Identity(), "cleared", key)
 
 
-def denied(identity: Identity, error: DifyOAuthError) -> None:
-    """Somebody who is signed in was refused something."""
-    record(
-        "access_denied",
-        outcome="refused",
-        reason=error.code,
-        error_id=error.error_id,
-        detail=error.detail,
+def denied(
+    identity: Identity,
+    error: DifyOAuthError,
+    *,
+    sink: AuditSink | None = None,
+    request: Request | None = None,
+) -> None:
+    """Somebody who is known was refused something.
+
+    :param sink, request: where there is no Flask application that knows them.
+    """
+    fields: dict[str, Any] = {
+        "outcome": "refused",
+        "reason": error.code,
+        "error_id": error.error_id,
+        "detail": error.detail,
         **_whose(identity),
-    )
+    }
+    if request is None:
+        record("access_denied", **fields)
+        return
+    from .. import audit
+
+    audit.write(sink, "access_denied", **(_circumstances_of(request) | fields))
 
 
 def _parts() -> Heard:
@@ -151,9 +165,11 @@ def _whose(identity: Identity) -> dict[str, str]:
 
 
 def _circumstances() -> dict[str, str | None]:
-    """What is known of the request. The query may hold a code, and is no part of it."""
-    if not has_request_context():
-        return {}
+    return _circumstances_of(request) if has_request_context() else {}
+
+
+def _circumstances_of(request: Request) -> dict[str, str | None]:
+    """What is known of a request. The query may hold a code, and is no part of it."""
     given = request.headers.get("X-Request-ID", "")
     return {
         "address": request.remote_addr,

@@ -5,11 +5,12 @@ For annotations alone: modules import it under ``TYPE_CHECKING``, so that no pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from flask import Request, Response
 
+from ..errors import DifyOAuthError
 from ..sessions.interface import SessionInterface
 from .api_tokens import Bearer
 from .authorization import Sent
@@ -23,7 +24,7 @@ class Api(Protocol):
     def bearer(self, request: Request, sent: Sent, provider: str | None) -> Bearer:
         """Who brings this token."""
 
-    def challenges(self, request: Request, code: str, parameters: Mapping[str, str]) -> list[str]:
+    def challenges(self, request: Request, error: DifyOAuthError) -> list[str]:
         """Values for ``WWW-Authenticate``."""
 
 

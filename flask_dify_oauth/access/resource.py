@@ -29,9 +29,10 @@ class Resource:
     """What one application tells about its API.
 
     :param base: the application's address, without a slash at its end.
+    :param proofs: whether tokens count that are bound to a key.
     """
 
-    def __init__(self, settings: Settings, base: str) -> None:
+    def __init__(self, settings: Settings, base: str, *, proofs: bool) -> None:
         self._base = base
         providers = [p for p in settings.providers.values() if p.api_audience]
         #: names that are addresses of this application, by what of the path comes after its own;
@@ -45,8 +46,9 @@ class Resource:
         common: dict[str, Any] = {
             "authorization_servers": list(dict.fromkeys(p.issuer for p in providers)),
             "bearer_methods_supported": ["header"],
-            "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         }
+        if proofs:
+            common["dpop_signing_alg_values_supported"] = list(PROOF_ALGORITHMS)
         if settings.api_dpop_required:
             common["dpop_bound_access_tokens_required"] = True
         if settings.api_scopes:

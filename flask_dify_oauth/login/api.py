@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flask import Request
 
 from ..access.authorization import SCHEMES, challenges
-from ..errors import InsecureTransport
+from ..errors import DifyOAuthError, InsecureTransport
 from .address import Addresses
 from .clients import Clients
 
@@ -25,7 +24,10 @@ __all__ = ["Api"]
 
 
 class Api:
-    """What guards ask about access tokens; what judges these is loaded when the first comes."""
+    """What guards ask about access tokens; what judges these is loaded when the first comes.
+
+    :param store: takes down proofs that were used; without one no token counts that needs a proof.
+    """
 
     def __init__(
         self,
@@ -33,10 +35,16 @@ class Api:
         clients: Clients,
         addresses: Addresses,
         admission: Admission,
-        store: SessionStore,
+        store: SessionStore | None,
     ) -> None:
         self._admission = admission
         self._settings = settings
+        bearer, dpop = SCHEMES
+        #: without a store no proof can be accepted
+        self._schemes = [
+            *([] if settings.api_dpop_required else [bearer]),
+            *([] if store is None else [dpop]),
+        ]
         self._store = store
         self._clients = clients
         self._addresses = addresses
@@ -67,15 +75,15 @@ class Api:
         self._addresses.check(request)
         from ..access.resource import Resource
 
-        return Resource(self._settings, self._addresses.absolute_base(request))
+        base = self._addresses.absolute_base(request)
+        return Resource(self._settings, base, proofs="DPoP" in self._schemes)
 
-    def challenges(self, request: Request, code: str, parameters: Mapping[str, str]) -> list[str]:
+    def challenges(self, request: Request, error: DifyOAuthError) -> list[str]:
         """Values for ``WWW-Authenticate``; see :func:`challenges`."""
         return challenges(
-            code,
-            parameters,
+            error,
             header=request.headers.get("Authorization"),
-            schemes=SCHEMES[1:] if self._settings.api_dpop_required else SCHEMES,
+            schemes=self._schemes,
             metadata=self._metadata_address(request),
         )
 
@@ -92,7 +100,6 @@ class Api:
         if self._made is None:
             from ..access.api_tokens import ApiTokens
 
-            self._made = ApiTokens(
-                self._settings, self._clients.get, self._admission.sender, self._store.take
-            )
+            take = None if self._store is None else self._store.take
+            self._made = ApiTokens(self._settings, self._clients.get, self._admission.sender, take)
         return self._made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
@@ -23,6 +22,7 @@ from ..errors import (
 from .api_answers import answer_api, concerns_api
 from .pages import error_response, prefers_json
 from .parts import current_parts
+from .problems import lacks_of
 from .redirects import see_other
 
 __all__ = ["answer_any", "answer_failure", "challenge", "log_failure", "unexpected"]
@@ -88,7 +88,7 @@ def _answer(error: DifyOAuthError) -> Response:
             account=account_of(current_identity()),
             switch_url=route(request, "/login", prompt="select_account", **query),
             fields=parts.sign_out.form_fields(),
-            members=_lacks(error),
+            members=lacks_of(error),
             missing=error.missing,
         )
     if isinstance(error, StepUpNeeded):
@@ -99,12 +99,6 @@ def _answer(error: DifyOAuthError) -> Response:
         return _to_sign_in(error, as_json=prefers_json(request))
     retry = error.next_url if error.session_stays else route(request, "/login", **query)
     return error_response(error, retry_url=retry, home_url=parts.addresses.home(request))
-
-
-def _lacks(error: Forbidden) -> dict[str, Any]:
-    """What the JSON answer says of what the person lacks, where it may."""
-    lacks = [{"kind": m.kind, "names": m.names, "all": m.every} for m in error.missing]
-    return {"missing": lacks} if lacks else {}
 
 
 def _provider() -> str | None:

@@ -6,7 +6,6 @@ own folder. One that does not render is logged, and the page of this package is 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import ChainMap
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from ..errors import DifyOAuthError, Forbidden, SignInRefused
 from .languages import LANGUAGES, choose_language, translations
 from .messages import message_for
 from .parts import current_parts
+from .problems import problem
 
 __all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "secure_headers"]
 
@@ -84,7 +84,8 @@ def error_response(
     :param context: more for the page, such as ``account`` and ``next_url`` on 403.
     """
     if prefers_json(request) if as_json is None else as_json:
-        response = _problem(error, members or {})
+        body, language = problem(error, request.accept_languages, members or {})
+        response = _answer(body, error.status, "application/problem+json", language)
     else:
         about = isinstance(error, (Forbidden, SignInRefused)) or error.code in _ACCOUNT_CODES
         refused = error.status == HTTPStatus.FORBIDDEN and about
@@ -148,22 +149,6 @@ def prefers_json(request: Request) -> bool:
     html = max((quality for kind, quality in accepted if kind in _HTML), default=0)
     other = max((quality for kind, quality in accepted if kind in _JSON), default=0)
     return html <= 0 or other > html
-
-
-def _problem(error: DifyOAuthError, members: Mapping[str, Any]) -> Response:
-    language = choose_language(request.accept_languages)
-    texts, translate = message_for(error.code), translations(language).gettext
-    space = "" if language == "zh" else " "
-    body = {
-        **members,
-        "type": "about:blank",
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "detail": translate(texts.explanation) + space + translate(texts.remedy),
-        "error": error.code,
-        "error_id": error.error_id,
-    }
-    return _answer(json.dumps(body), error.status, "application/problem+json", language)
 
 
 def _answer(body: str, status: int, mimetype: str, language: str) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Response, request
 
 from ..access import events
+from ..access.authorization import asked_for
 from ..access.identity import Identity, account_of, current_identity
 from ..errors import DifyOAuthError, StepUpNeeded
 from ..sessions.session import current_session
@@ -16,7 +17,7 @@ from .pages import error_response, prefers_json
 from .parts import current_parts
 from .redirects import see_other
 
-__all__ = ["ASKED_KEY", "answer_step_up", "asked_of", "told"]
+__all__ = ["ASKED_KEY", "answer_step_up", "asked_of"]
 
 #: where the session keeps what its sign-in was asked for
 ASKED_KEY = "_dify_oauth_asked"
@@ -46,7 +47,7 @@ def answer_step_up(error: StepUpNeeded) -> Response:
         next=error.next_url,
         **_wanted(error, asked if _is_young(identity) else {}),
     )
-    members = told(error)
+    members = asked_for(error)
     parameters = {"error": error.code, **members}
     header = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
     headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}", {header}'}
@@ -96,13 +97,3 @@ def _in_vain(error: StepUpNeeded, asked: Mapping[str, str], identity: Identity) 
     from ..access.needs import Fresh
 
     return not Fresh(error.max_age).met_at(identity, identity.signed_in_at or 0)
-
-
-def told(error: StepUpNeeded) -> dict[str, Any]:
-    """What is needed, by the names of RFC 9470, section 3."""
-    members: dict[str, Any] = {}
-    if error.acr_values:
-        members["acr_values"] = " ".join(error.acr_values)
-    if error.max_age is not None:
-        members["max_age"] = error.max_age
-    return members

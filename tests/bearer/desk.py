@@ -29,6 +29,8 @@ class Desk:
 
     def __init__(self, op: Provider, app: Flask) -> None:
         self.op, self.app = op, app
+        #: another application of the same test
+        self.other: Any = None
         self.client = app.test_client(use_cookies=False)
 
     def claims(self, **changes: Any) -> dict[str, Any]:

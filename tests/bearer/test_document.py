@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
 from tests.access.helpers import client_of
 from tests.attacks.provider import Provider
@@ -28,7 +29,9 @@ def desk(op: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     blocks = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": "program"}
     exec(compile("\n\n".join(blocks), "docs/apis.md", "exec"), names)
-    yield Desk(op, names["app"])
+    made = Desk(op, names["app"])
+    made.other = names["application"]
+    yield made
     names["app"].extensions["dify_oauth"].sessions.store.close()
 
 
@@ -47,6 +50,16 @@ def test_the_program(desk: Desk) -> None:
     assert desk.send(person, "/import", method="POST").text == "imported by a person"
     assert desk.send(reader, "/today").text == "for Alice"
     assert client_of(desk.app).get("/today").text == "for Alice"
+
+
+def test_the_middleware(desk: Desk) -> None:
+    browser = Client(desk.other)
+    headers = {"Authorization": f"Bearer {desk.token()}"}
+    assert browser.get("/x", headers=headers).text == "for alice-1"
+    assert browser.get("/health").text == "for anybody"
+    assert browser.get("/static/a/b").text == "for anybody"
+    for path in ("/x", "/healthy", "/static/../x"):
+        assert browser.get(path).status_code == 401
 
 
 def test_what_clients_are_told(desk: Desk) -> None:
