@@ -7,7 +7,7 @@ from pathlib import Path
 
 RELYING_PARTY = [
     *(f"AR{n}" for n in range(1, 7)), "CB1", "CB2", "CB4", "CB5", "TK1", "TK2", "TK4", "TK5", "TK6",
-    *(f"ID{n}" for n in range(1, 16)), "UI1", "UI2", "UI3", "DI1", "DI2", "DI3", "DI4",
+    *(f"ID{n}" for n in range(1, 16)), "UI1", "UI2", "UI3", "UI4", "DI1", "DI2", "DI3", "DI4",
     "LO1", "LO2", "LO3",
 ]  # fmt: skip
 #: not of a sign-in: refresh (A52), bearer caches (A53-A56), back and front channel (A58-A60),
