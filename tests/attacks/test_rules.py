@@ -107,14 +107,9 @@ def elsewhere() -> list[Case]:
         }.items():  # fmt: skip
             be = {place: {"_claim_names": names, "_claim_sources": trap}}
             found.append(Case(f"UI4-{place}-{kind}", be, None, most={"/x": 0}))
-        for kind, sources in {
-            "gone": GONE,
-            "list": [],
-            "text": "x",
-            "jwt": {"src": {"JWT": 5}},
-        }.items():
+        for kind, sources in broken.items():
             be = {place: {"_claim_names": {"groups": "src"}, "_claim_sources": sources}}
-            be.setdefault("userinfo", {})["groups"] = GONE
+            be["userinfo"] = {**be.get("userinfo", {}), "groups": GONE}
             found.append(Case(f"UI4-{place}-groups-{kind}", be, 403, "groups_not_told"))
     return found
 

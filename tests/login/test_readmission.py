@@ -104,9 +104,14 @@ def test_a_request_that_refreshes_goes_on_with_what_it_learnt(
     assert who(alice)["roles"] == ["editor"]  # its own change of the session undid nothing
 
 
-def test_what_tells_of_the_sign_in_itself_stays(enter: Enter, op: DemoProvider) -> None:
+def test_what_tells_of_the_sign_in_itself_stays(
+    enter: Enter,
+    op: DemoProvider,
+    pass_by: Pass,  # noqa: F811
+) -> None:
     alice = enter(AUTHORIZATION_PARAMS={"acr_values": "gold"})
     before = who(alice)
+    pass_by(100)
     assert before["acr"] == "gold"
     assert before["sid"]
     op.shape_id_token = lambda c: {
@@ -118,6 +123,17 @@ def test_what_tells_of_the_sign_in_itself_stays(enter: Enter, op: DemoProvider) 
     op.shape_id_token = lambda c: {k: v for k, v in c.items() if k not in ("acr", "amr", "sid")}
     assert refresh(alice).status_code == 200
     assert who(alice) == {**before, "name": "Al"}
+
+
+def test_what_a_sign_in_did_not_tell_is_not_made_up_later(enter: Enter, op: DemoProvider) -> None:
+    """A refresh is no proof of a second factor, nor of a fresh password."""
+    gone = ("acr", "amr", "auth_time", "sid")
+    op.shape_id_token = lambda c: {k: v for k, v in c.items() if k not in gone}
+    alice = enter()
+    op.shape_id_token = lambda c: {**c, "acr": "gold", "amr": ["mfa"]}
+    assert refresh(alice).status_code == 200
+    told = who(alice)
+    assert (told["acr"], told["amr"], told["auth_time"], told["sid"]) == (None, [], None, None)
 
 
 # Out
@@ -308,15 +324,18 @@ def test_an_answer_that_waited_too_long_is_asked_for_anew(
     pass_by: Pass,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its access token may have run out, and userinfo would say no for ever."""
+    """Its access token may have run out unannounced, and userinfo would say no for ever."""
     monkeypatch.setattr("flask_dify_oauth.login.sparing.SPARE", 0)
-    alice = enter()
+    alice = enter(IDLE_LIFETIME=20_000)
+    tell(op, roles=["editor"])
+    answer_tokens(op, expires_in=None)
     op.answers["userinfo"] = lambda: ("down", 503)
     pass_by(301)
     alice.open("/private")
-    pass_by(301)
+    pass_by(4000)
     del op.answers["userinfo"]
     assert alice.open("/private").status_code == 200
+    assert who(alice)["roles"] == ["editor"]
     assert refreshes(op) == 2
     assert "pending" not in vault_of(alice.app, cookie_of(alice))
 

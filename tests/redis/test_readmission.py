@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,15 @@ Build = Callable[..., Flask]
 Two = tuple[Browser, Browser]
 
 
-@pytest.fixture(params=["single", "uncached", "valkey", "sentinels", "cluster"])
-def two(request: pytest.FixtureRequest, build: Build, op: DemoProvider) -> Iterator[Two]:
-    """Alice at two processes of one application, which share a server."""
+@pytest.fixture(params=["sqlite", "single", "uncached", "valkey", "sentinels", "cluster"])
+def two(
+    request: pytest.FixtureRequest, build: Build, op: DemoProvider, tmp_path: Path
+) -> Iterator[Two]:
+    """Alice at two processes of one application, which share a store."""
     name = {"uncached": "single"}.get(request.param, request.param)
-    url = f"{request.getfixturevalue(name).url}?prefix={secrets.token_hex(4)}:"
+    url = f"sqlite:///{tmp_path}/shared.db"
+    if name != "sqlite":
+        url = f"{request.getfixturevalue(name).url}?prefix={secrets.token_hex(4)}:"
     config = {
         "SCOPES": SCOPES,
         "SESSION_STORE": url,
@@ -75,11 +80,12 @@ def test_older_news_change_nothing_and_other_keys_survive(two: Two) -> None:
         assert session["news"] == "new"
         assert not session.modified
         session["mine"] = 1
+        spread("newest", 3e9)  # by another request, which this one's saving must not undo
         sessions._upsert_session(None, session, sessions._get_store_id(session.cookie))
     assert other.fetch("/kept").json == "theirs"
     with one.app.test_request_context(headers=headers):
         found = dict(sessions.current())
-    assert found == {**before, "kept": "theirs", "news": "new", CHECKED: 2e9, "mine": 1}
+    assert found == {**before, "kept": "theirs", "news": "newest", CHECKED: 3e9, "mine": 1}
 
 
 def test_a_session_that_ended_is_neither_written_nor_read(two: Two) -> None:
