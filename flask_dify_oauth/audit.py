@@ -21,6 +21,9 @@ Event = Literal[
     "sign_out",
     "sign_out_everybody",
     "access_denied",
+    "admin_list",
+    "admin_revoke",
+    "admin_refused",
 ]
 #: ``refused``: somebody may not; ``failed``: it could not be done.
 Outcome = Literal["success", "refused", "failed"]

@@ -200,6 +200,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds to wait for the provider; a whole answer may take twice as long."),
     Setting("DISCOVERY_LIFETIME", partial(_seconds, least=10, most=86_400), 3600.0,
             "Seconds after which the provider's metadata and keys are fetched again."),
+    Setting("ADMIN_KEY", judging_files.judge_admin_keys, None,
+            "Opens the administrators' interface below `/admin`; several while one replaces"
+            " another. Without one there is no such interface.", secret=True),
     Setting("AUDIT_FILE", judging_files.judge_path, None,
             "A file for audit records, one JSON line each. When left out they are lines of the"
             " logger `flask_dify_oauth.audit`."),

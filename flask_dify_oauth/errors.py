@@ -6,6 +6,7 @@ import secrets
 from typing import NamedTuple
 
 __all__ = [
+    "AdminKeyRefused",
     "AuditUnavailable",
     "BearerRefused",
     "ConfigurationError",
@@ -26,6 +27,7 @@ __all__ = [
     "StoreUnavailable",
     "TokenRefused",
     "TransactionLost",
+    "UnknownSession",
 ]
 
 
@@ -233,3 +235,17 @@ class AuditUnavailable(DifyOAuthError):
 
     code = "audit_unavailable"
     status = 503
+
+
+class AdminKeyRefused(DifyOAuthError):
+    """A request to the administrators' interface came without a key that is set."""
+
+    code = "admin_key"
+    status = 401
+
+
+class UnknownSession(DifyOAuthError):
+    """No living session, or more than one, has this id."""
+
+    code = "unknown_session"
+    status = 404

@@ -125,6 +125,10 @@ class DifyOAuth(InViews):
             from .login.api_blueprint import make_api_blueprint
 
             app.register_blueprint(make_api_blueprint())
+        if settings.admin_key:
+            from .ops.admin_api import make_admin_blueprint
+
+            app.register_blueprint(make_admin_blueprint(settings.url_prefix, settings.admin_key))
         app.register_error_handler(DifyOAuthError, answer_failure)
         app.context_processor(_template_names)
         if settings.path_rules is not None:

@@ -97,6 +97,7 @@ class Settings(Struct, frozen=True):
     clock_skew: float
     http_timeout: float
     discovery_lifetime: float
+    admin_key: tuple[str, ...] | None
     audit_file: str | None
     audit_required: bool
     api_dpop_required: bool
@@ -202,6 +203,11 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         fallbacks = []
     keys += [(f"SECRET_KEY_FALLBACKS[{i}]", value) for i, value in enumerate(fallbacks)]
     secrets = [reader.judge(name, judging.judge_secret_key, value) for name, value in keys]
+    if {key.encode() for key in values["admin_key"] or ()} & {*secrets}:
+        reader.problems.append(
+            f"{PREFIX}ADMIN_KEY is SECRET_KEY, which the application alone may know;"
+            " make a key of its own."
+        )
     reader.problems += judging.judge_session_cookie(config)
     idle, absolute = values["idle_lifetime"], values["absolute_lifetime"]
     if idle is not None and absolute is not None and idle > absolute:

@@ -94,6 +94,8 @@ CHINESE: dict[str, str] = {
     "CLOCK_SKEW": "允许身份提供方的时钟与本机相差多少秒。",
     "HTTP_TIMEOUT": "等待身份提供方响应的秒数；接收完整响应最多可用两倍时间。",
     "DISCOVERY_LIFETIME": "多少秒后重新获取身份提供方的元数据和密钥。",
+    "ADMIN_KEY": "打开 `/admin` 下管理接口的密钥；更换密钥期间可以同时有多个。"
+    "不设置时没有这个接口。",
     "AUDIT_FILE": "审计记录的文件，每条记录是一行 JSON。不设置时，记录写到日志记录器"
     " `flask_dify_oauth.audit`。",
     "AUDIT_REQUIRED": "审计记录无法写入时，是否不让任何人登录。",

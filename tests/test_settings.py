@@ -103,6 +103,7 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "CLOCK_SKEW": (0, 0.0, 301),
     "HTTP_TIMEOUT": (0.1, 0.1, 0),
     "DISCOVERY_LIFETIME": (10, 10.0, 9),
+    "ADMIN_KEY": (f"x{KEY} y{KEY}", (f"x{KEY}", f"y{KEY}"), "short"),
     "AUDIT_FILE": (os.devnull, os.devnull, "audit.jsonl"),
     "AUDIT_REQUIRED": ("yes", True, "maybe"),
 }  # fmt: skip

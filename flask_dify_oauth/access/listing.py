@@ -26,7 +26,9 @@ __all__ = [
     "end_everywhere",
     "end_told",
     "entries",
+    "named",
     "note_of",
+    "page",
 ]
 
 _MOST_AGENT = 200
@@ -40,6 +42,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
     #: epoch seconds
     began_at: int = 0
     email: str = ""
+    username: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -70,7 +73,9 @@ def note_of(request: Request, identity: Identity) -> bytes:
     """The note of a sign-in, as the store keeps it."""
     agent = request.headers.get("User-Agent", "")[:_MOST_AGENT]
     address = request.remote_addr or ""
-    return _encoder.encode(Note(agent, address, int(time.time()), identity.email))
+    return _encoder.encode(
+        Note(agent, address, int(time.time()), identity.email, identity.username)
+    )
 
 
 def _read_note(raw: bytes) -> Note:
@@ -87,14 +92,41 @@ def _entry(listed: Listed, idle: float) -> Entry:
 
 
 def entries(
-    store: SessionStore, idle: float, *, issuer: str | None = None, subject: str | None = None
+    store: SessionStore,
+    idle: float,
+    *,
+    issuer: str | None = None,
+    subject: str | None = None,
+    sid: str | None = None,
 ) -> Iterator[Entry]:
     """The living sessions of a person, newest first; without one, of everybody in no order.
 
     :param idle: the idle lifetime, in seconds.
+    :param sid: the provider's name for its session.
     """
-    found = store.everyone() if issuer is None else store.find(issuer, subject)
+    found = store.everyone() if issuer is None else store.find(issuer, subject, sid)
     return (_entry(listed, idle) for listed in found)
+
+
+def page(
+    store: SessionStore, idle: float, after: str = "", most: int = 100
+) -> tuple[list[Entry], str | None]:
+    """Some living sessions of everybody, and what the next call comes after; None at the end.
+
+    :param after: what the call before said.
+    """
+    found, last = store.page(bytes.fromhex(after), most)
+    return [_entry(listed, idle) for listed in found], None if last is None else last.hex()
+
+
+def named(store: SessionStore, idle: float, id: str) -> list[Entry]:
+    """The living sessions whose id begins so; there should be one.
+
+    :param id: from eight hexadecimal digits to all of the key's.
+    """
+    before = id[: min(len(id), 62) // 2 * 2]  # a page begins behind it
+    found, _ = store.page(bytes.fromhex(before), 50)
+    return [_entry(listed, idle) for listed in found if listed.key.hex().startswith(id)]
 
 
 def end_entry(

@@ -5,24 +5,10 @@ The English text is the key of the translation (``translations/``). No ``%`` and
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from .message import N_, Message
+from .messages_api import API_MESSAGES
 
 __all__ = ["MESSAGES", "Message", "message_for"]
-
-
-class Message(NamedTuple):
-    """The texts of one error code, in English."""
-
-    title: str
-    explanation: str
-    remedy: str
-    #: for the person who runs the application; empty where the log says enough
-    operator: str = ""
-
-
-def N_(text: str) -> str:  # noqa: N802 - the name that extractors of messages know
-    """Mark a text for translation without translating it yet."""
-    return text
 
 
 MESSAGES: dict[str, Message] = {
@@ -226,15 +212,6 @@ MESSAGES: dict[str, Message] = {
         N_("You are signed in, but your account has no permission to see this page."),
         N_("Use another account if you have one, or ask for access."),
     ),
-    "insufficient_scope": Message(
-        N_("This application may not do that for you"),
-        N_("You are signed in, but a permission that this needs was not given when you signed in."),
-        N_("Sign in again and agree to what is asked, use another account, or ask for access."),
-        N_(
-            "Compare the scopes that the log names with DIFY_OAUTH_SCOPES and with those that the"
-            " provider gives to this application and this person."
-        ),
-    ),
     "insufficient_user_authentication": Message(
         N_("Please confirm that it is you"),
         N_(
@@ -258,34 +235,6 @@ MESSAGES: dict[str, Message] = {
             " what a guard asks for."
         ),
     ),
-    "no_token": Message(
-        N_("An access token is needed"),
-        N_("This address is for programs, and the request came without an access token."),
-        N_("Send an access token for this API in the header Authorization."),
-    ),
-    "invalid_token": Message(
-        N_("This access token does not count here"),
-        N_("The access token is damaged, expired, revoked, or meant for somebody else."),
-        N_("Get a new access token for this API and send it."),
-        N_("The log says which check failed."),
-    ),
-    "invalid_authorization": Message(
-        N_("This request cannot be used"),
-        N_("The request carries more than one access token, or not in the right way."),
-        N_("Send one access token, in the header Authorization and nowhere else."),
-    ),
-    "invalid_dpop_proof": Message(
-        N_("The proof of the key does not count"),
-        N_("The access token belongs to a key, and the request does not prove that you have it."),
-        N_("Send a new proof for this request in the header DPoP."),
-        N_("The log says what is wrong with the proof."),
-    ),
-    "people_only": Message(
-        N_("This is for people"),
-        N_("The access token belongs to a program, and no person stands behind it."),
-        N_("Send an access token that a person has asked for."),
-        N_("A view that programs may use says so: machines=True."),
-    ),
     "foreign_request": Message(
         N_("Another site asked for this"),
         N_("The request did not come from this application, so nothing was done."),
@@ -296,6 +245,7 @@ MESSAGES: dict[str, Message] = {
         N_("It is not your fault. The details have been written down for those who can fix it."),
         N_("Try again in a few minutes."),
     ),
+    **API_MESSAGES,
 }
 
 

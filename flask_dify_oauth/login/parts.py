@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "current_parts", "parts_of"]
 
 
-#: our blueprints: the sign-in, and what clients read about the API
-_OURS = ("dify_oauth", "dify_oauth_api")
+#: our blueprints: the sign-in, what clients read about the API, and what administrators do by one
+_OURS = ("dify_oauth", "dify_oauth_api", "dify_oauth_admin")
 
 
 class Parts(Struct, eq=False):

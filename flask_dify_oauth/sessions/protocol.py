@@ -101,6 +101,14 @@ class SessionStore(Protocol):
         A session that begins or gets another key meanwhile may be missing or come twice.
         """
 
+    def page(self, after: bytes, most: int) -> tuple[list[Listed], bytes | None]:
+        """Living sessions that have an owner, by the order of their keys.
+
+        :param after: the first key is greater; the bytes that it begins with will do.
+        :return: at most so many, perhaps fewer though there are more, and what the next page comes
+            after; None behind the last.
+        """
+
     def delete_found(
         self,
         issuer: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,6 +68,15 @@ class RedisLists:
     def everyone(self) -> Iterator[Listed]:
         for page in self._pages():
             yield from self._look_up(page)
+
+    def page(self, after: bytes, most: int) -> tuple[list[Listed], bytes | None]:
+        # A server has its keys in no order, so that each page goes through them all.
+        behind = (key for page in self._pages() for key in page if key > after)
+        # It may name keys twice while it grows.
+        first = heapq.nsmallest(2 * most, behind)
+        keys = sorted(set(first))[:most]
+        more = len(first) == 2 * most or len(set(first)) > most
+        return list(self._look_up(keys)), keys[-1] if more else None
 
     def delete_found(
         self,

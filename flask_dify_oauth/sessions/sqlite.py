@@ -136,18 +136,15 @@ class SQLiteStore(SQLiteFile):
         return [_listed(row) for row in rows]
 
     def everyone(self) -> Iterator[Listed]:
-        last = b""
-        while True:
-            rows = self._select_all(
-                f"{_LISTED}key > ? AND issuer IS NOT NULL AND idle_until > ? ORDER BY key LIMIT ?",
-                last,
-                time.time(),
-                _PAGE,
-            )
-            yield from map(_listed, rows)
-            if len(rows) < _PAGE:
-                return
-            last = rows[-1][0]
+        last: bytes | None = b""
+        while last is not None:
+            found, last = self.page(last, _PAGE)
+            yield from found
+
+    def page(self, after: bytes, most: int) -> tuple[list[Listed], bytes | None]:
+        where = "key > ? AND issuer IS NOT NULL AND idle_until > ? ORDER BY key LIMIT ?"
+        rows = self._select_all(_LISTED + where, after, time.time(), most)
+        return list(map(_listed, rows)), rows[-1][0] if len(rows) == most else None
 
     def delete_found(
         self,

@@ -15,7 +15,7 @@ from babel.messages.pofile import read_po
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-from flask_dify_oauth.login import messages, pages
+from flask_dify_oauth.login import messages, messages_api, pages
 from flask_dify_oauth.login.languages import LANGUAGES, choose_language, translations
 from flask_dify_oauth.login.messages import MESSAGES
 
@@ -28,8 +28,10 @@ def texts_in_use() -> set[str]:
         str(pages.TEMPLATES / "dify_oauth"), method_map=[("**.html", "jinja2")], options_map={}
     )
     texts = {str(message) for _, _, message, _, _ in found}
-    marked = extract_from_file("python", messages.__file__, keywords={"N_": None})
-    return texts | {str(message) for _, message, _, _ in marked}
+    for module in (messages, messages_api):
+        marked = extract_from_file("python", module.__file__, keywords={"N_": None})
+        texts |= {str(message) for _, message, _, _ in marked}
+    return texts
 
 
 def read(language: str) -> tuple[Catalog, Catalog]:

@@ -14,7 +14,7 @@ from flask import Flask
 from flask_dify_oauth import signals
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
-from tests.kit import Browser
+from tests.kit import Browser, Trail
 from tests.login.renewing import SCOPES, cookie_of, key_of, vault_of
 
 Build = Callable[..., Flask]
@@ -23,8 +23,13 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 
 @pytest.fixture
-def app(op: DemoProvider, build: Build) -> Flask:
-    return build(op.issuer, SCOPES=SCOPES)
+def trail() -> Trail:
+    return Trail()
+
+
+@pytest.fixture
+def app(op: DemoProvider, build: Build, trail: Trail) -> Flask:
+    return build(op.issuer, SCOPES=SCOPES, sink=trail)
 
 
 @pytest.fixture
@@ -78,8 +83,8 @@ def test_list_shows_everybody(run: Run, people: dict[str, Browser], op: DemoProv
     ]  # fmt: skip
     for entry in told:
         assert set(entry) == {
-            "id", "issuer", "subject", "email", "device", "address", "signed_in_at", "used_at",
-            "ends_at",
+            "id", "issuer", "subject", "sid", "email", "username", "device", "address",
+            "signed_in_at", "used_at", "ends_at",
         }  # fmt: skip
         assert re.fullmatch("[0-9a-f]{12}", entry["id"])
         assert (entry["issuer"], entry["device"]) == (op.issuer, "Firefox, Linux")
@@ -227,3 +232,63 @@ def test_the_extension_signs_out_one_person_or_all(
         assert oauth.sign_out_everybody() == 2
     assert who(people) == set()
     assert len(farewells) == 3
+
+
+def test_revoke_by_user_name_and_by_the_providers_session(
+    run: Run, people: dict[str, Browser], app: Flask, op: DemoProvider, trail: Trail
+) -> None:
+    listed = json.loads(run("list", "--json").stdout)
+    key = key_of(app, cookie_of(people["alice"])).hex()
+    (sid,) = [entry["sid"] for entry in listed if key.startswith(entry["id"])]
+    assert len(json.loads(run("list", "--json", "--username", "bob").stdout)) == 1
+    assert len(json.loads(run("list", "--json", "--issuer", op.issuer, "--sid", sid).stdout)) == 1
+    assert run("revoke", "--username", "bob").stdout == "Ended 1.\n"
+    assert run("revoke", "--username", "BOB").stdout == "Ended 0.\n"
+    trail.take()
+    ended = run("revoke", "--issuer", op.issuer, "--sid", sid, "--json").stdout
+    assert json.loads(ended) == {"ended": 1}
+    assert who(people) == {"alice2", "carol"}
+    out, done = trail.take()
+    assert (out.event, out.reason, out.session) == ("sign_out", "revoked", key[:12])
+    assert (done.event, done.count, done.detail) == (
+        "admin_revoke", 1, f"issuer {op.issuer} sid {sid}",
+    )  # fmt: skip
+    assert out.actor == done.actor
+    assert re.fullmatch(r"command line \([^)]+\)", done.actor or "")
+
+
+def test_each_use_leaves_a_record(
+    run: Run, people: dict[str, Browser], app: Flask, trail: Trail,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    id = key_of(app, cookie_of(people["bob"])).hex()[:12]
+    trail.take()
+    run("list")
+    run("show", id)
+    run("revoke", id)
+    events = [(r.event, r.outcome, r.session, r.count) for r in trail.take()]
+    assert events == [
+        ("admin_list", "success", None, 4),
+        ("admin_list", "success", id, 1),
+        ("sign_out", "success", id, None),
+        ("admin_revoke", "success", None, 1),
+    ]
+
+    def down(*args: Any, **kwargs: Any) -> None:
+        raise StoreUnavailable("session store: down")
+
+    monkeypatch.setattr(app.extensions["dify_oauth"].sessions.store, "delete_everyone", down)
+    assert run("revoke", "--all", "--yes", code=1).output == "Error: session store: down\n"
+    (failed,) = trail.take()
+    assert (failed.event, failed.outcome, failed.detail) == ("admin_revoke", "failed", "all")
+
+
+def test_whoever_has_no_name_on_this_machine_is_named_by_number(
+    run: Run, trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    run("list")
+    assert re.fullmatch(r"command line \(\d+\)", trail.take()[0].actor or "")

@@ -398,3 +398,24 @@ def test_a_look_sees_what_a_read_does_and_is_no_use_of_the_session(
     assert store.look(brief)
     time.sleep(0.5)
     assert store.look(brief) is other.look(brief) is None
+
+
+def test_pages_have_each_session_once_in_the_order_of_keys(store: Any, other: Any) -> None:
+    keys = sorted(key() for _ in range(25))
+    for k in keys:
+        store.create(k, lasting(), b"v", owner=BOB, note=b"note")
+    for nobodys in (key(), key()):
+        store.create(nobodys, lasting(), None)
+    found: list[bytes] = []
+    after: bytes | None = b""
+    while after is not None:
+        page, after = other.page(after, 10)
+        assert len(page) <= 10
+        assert {(listed.owner, listed.note) for listed in page} <= {(BOB, b"note")}
+        found += [listed.key for listed in page]
+    assert found == keys
+    store.delete(keys[3])
+    first = keys[2][:6]
+    page, _ = other.page(first, 2)
+    assert [listed.key for listed in page] in (keys[2:3] + keys[4:5], keys[2:3])
+    assert store.page(b"\xff" * 32, 10) == ([], None)
