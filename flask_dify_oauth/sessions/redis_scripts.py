@@ -60,12 +60,12 @@ def reading(idle: int, slide: int) -> Script:
     """
     return Script(
         _LASTS
-        + _NAMES
         + f"""
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 local want, left = lasts(value, {idle}, ARGV[1]), redis.call('PTTL', KEYS[1])
 if left < want - {slide} then
+  {_NAMES}
   for _, letter in ipairs({{'s', 'v', 'o'}}) do
     redis.call('PEXPIRE', kind(KEYS[1], letter), want)
   end
