@@ -157,16 +157,19 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
                 changed = session.stored is not None
             if changed:
                 self._on_change(before or {}, data, key)
-        elif session.stored:
+        elif session.stored and self._due(session.stored, now):
             try:
-                self.prolong(self._get_store_id(session.cookie), session.stored, now)
+                self.store.touch(self._get_store_id(session.cookie), now + self._idle)
             except StoreUnavailable as error:  # costs the session a minute, not the answer
                 _logger.warning("session not prolonged: %s", error.logged)
 
     def prolong(self, key: bytes, stored: Stored, now: float) -> None:
         """Let a session idle anew, where that has moved far enough to be written."""
-        if min(now + self._idle, stored.ends_at) - stored.idle_until >= self._slide:
+        if self._due(stored, now):
             self.store.touch(key, now + self._idle)
+
+    def _due(self, stored: Stored, now: float) -> bool:
+        return min(now + self._idle, stored.ends_at) - stored.idle_until >= self._slide
 
     def _create(self, session: Session, data: dict[str, Any], now: float) -> None:
         cookie, stored = secrets.token_urlsafe(32), self._lifetimes(data, now)
