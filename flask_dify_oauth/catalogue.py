@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import judging, judging_files, rule_judging
+from . import judging, judging_files
 from .judging_addresses import judge_addresses
 from .judging_keys import judge_private_keys
 
@@ -46,6 +46,17 @@ class Setting(Struct, frozen=True):
     @property
     def key(self) -> str:
         return PREFIX + self.name
+
+
+def _rule(name: str) -> Callable[[Any], Any]:
+    """A judge of :mod:`.rule_judging`, which is loaded where a rule is set."""
+
+    def judge(value: Any) -> Any:
+        from . import rule_judging
+
+        return getattr(rule_judging, name)(value)
+
+    return judge
 
 
 _seconds = judging.judge_seconds
@@ -119,28 +130,28 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TENANTS", judging.judge_words, None,
             "Microsoft Entra ID with a multi-tenant issuer: the ids of the tenants whose accounts"
             " may sign in, or `*` for any.", provider=True, rule=True),
-    Setting("ALLOWED_EMAIL_DOMAINS", rule_judging.judge_domains, None,
+    Setting("ALLOWED_EMAIL_DOMAINS", _rule("judge_domains"), None,
             "Who may sign in: people with a verified e-mail address of one of these domains.",
             provider=True, rule=True),
-    Setting("ALLOWED_GROUPS", rule_judging.judge_names, None,
+    Setting("ALLOWED_GROUPS", _rule("judge_names"), None,
             "Who may sign in: members of one of these groups.", provider=True, rule=True),
-    Setting("ALLOWED_ROLES", rule_judging.judge_names, None,
+    Setting("ALLOWED_ROLES", _rule("judge_names"), None,
             "Who may sign in: people with one of these roles.", provider=True, rule=True),
-    Setting("ALLOWED_SUBJECTS", rule_judging.judge_names, None,
+    Setting("ALLOWED_SUBJECTS", _rule("judge_names"), None,
             "Who may sign in: these people, by their `sub`.", provider=True, rule=True),
-    Setting("ALLOWED_CLAIMS", rule_judging.judge_claims, None,
+    Setting("ALLOWED_CLAIMS", _rule("judge_claims"), None,
             "Who may sign in: a dictionary from paths in the claims to the values of which one must"
             " stand there.", provider=True, rule=True),
-    Setting("DENIED", rule_judging.judge_terms, None,
+    Setting("DENIED", _rule("judge_terms"), None,
             "Who may not sign in, whatever else allows it: a list of `group:…`, `role:…`,"
             " `subject:…`, `domain:…` and `claim:path=value`.", provider=True, rule=True),
-    Setting("ROLES", rule_judging.judge_roles, None,
+    Setting("ROLES", _rule("judge_roles"), None,
             "The application's roles: a dictionary from a role to what gives it, as in"
             " `DIFY_OAUTH_DENIED`. When set, no other role counts.", provider=True, rule=True),
-    Setting("GROUPS_CLAIM", rule_judging.judge_paths, None,
+    Setting("GROUPS_CLAIM", _rule("judge_paths"), None,
             "Where the provider tells groups: paths in the claims, such as `groups`."
             " By the preset when left out.", provider=True, rule=True),
-    Setting("ROLES_CLAIM", rule_judging.judge_paths, None,
+    Setting("ROLES_CLAIM", _rule("judge_paths"), None,
             "Where the provider tells roles, such as `realm_access.roles` or"
             " `https://example.com/roles`. By the preset when left out.", provider=True, rule=True),
     Setting("POST_LOGOUT_REDIRECT_URI", partial(judging.judge_url, query=True), None,

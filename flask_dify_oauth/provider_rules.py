@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX
-from .rule_terms import Term, parse_term
 
 if TYPE_CHECKING:
+    from .rule_terms import Term
     from .settings import ProviderSettings
 
 __all__ = ["provider_problems"]
@@ -69,7 +69,9 @@ def provider_problems(provider: ProviderSettings, *, several: bool) -> list[str]
                 f"{shown('tenants')} is not set though the issuer is multi-tenant;"
                 " name the tenant ids that may sign in, or '*' for any."
             )
-    return [*problems, *_of_rules(provider, shown)]
+    if any(provider.rules):
+        problems += _of_rules(provider, shown)
+    return problems
 
 
 def _is(provider: ProviderSettings, preset: str, hosts: tuple[str, ...]) -> bool:
@@ -80,6 +82,8 @@ def _is(provider: ProviderSettings, preset: str, hosts: tuple[str, ...]) -> bool
 
 def _terms(provider: ProviderSettings) -> Iterator[tuple[str, Term]]:
     """Every term that a rule of the provider has, with the key where it stands."""
+    from .rule_terms import Term, parse_term
+
     for kind in ("group", "role"):
         for name in getattr(provider, f"allowed_{kind}s") or ():
             yield f"allowed_{kind}s", Term(kind, name)

@@ -137,10 +137,7 @@ class Admission:
         scopes = identity.scopes
         if answer.scope is not None:  # a refresh adds nothing (RFC 6749, section 6)
             scopes = tuple(scope for scope in scopes if scope in answer.scope.split())
-        found = self._judge(client, signed, told, answer, scopes, since=identity.signed_in_at)
-        if (found.issuer, found.subject) != (identity.issuer, identity.subject):
-            raise SignInRefused("the on_sign_in hook made somebody else of a person at a refresh")
-        return found
+        return self._judge(client, signed, told, answer, scopes, since=identity.signed_in_at)
 
     def sender(self, client: Client, identity: Identity, claims: Mapping[str, Any]) -> Identity:
         """The sender of an access token with the application's roles; rules hold for people alone.

@@ -410,16 +410,6 @@ def test_a_hook_that_fails_fails_the_request_and_is_asked_at_the_next(
     assert (farewells, refreshes(op)) == ([], 1)
 
 
-def test_a_hook_makes_nobody_else_of_a_person(enter: Enter, op: DemoProvider) -> None:
-    subjects = iter(["a", "b"])
-    try:
-        alice = enter(lambda i: msgspec.structs.replace(i, subject=next(subjects)))
-    except AssertionError:
-        return  # refused at the sign-in already
-    assert refresh(alice).status_code == 403
-    assert rows(alice.app) == 0
-
-
 def test_roles_are_mapped_again(build: Build, op: DemoProvider) -> None:
     app = add_more_views(build(op.issuer, SCOPES=SCOPES))
     app.extensions["test.oauth"].role_mapper(lambda i: [f"r-{g}" for g in i.groups])

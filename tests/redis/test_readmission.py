@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from flask_dify_oauth.access.identity import CHECKED_KEY
 from flask_dify_oauth.demo import DemoProvider
-from flask_dify_oauth.login.news import CHECKED
 from flask_dify_oauth.sessions.at_once import read_again, write_at_once
 from tests.kit import Browser
 from tests.login.judged import add_more_views, refresh, tell, who
@@ -67,7 +67,7 @@ def test_older_news_change_nothing_and_other_keys_survive(two: Two) -> None:
     headers = {"Cookie": f"session={cookie_of(one)}"}
 
     def spread(name: str, at: float) -> None:
-        write_at_once(sessions, session, {"news": name, CHECKED: at}, order=CHECKED)
+        write_at_once(sessions, session, {"news": name, CHECKED_KEY: at}, order=CHECKED_KEY)
 
     with one.app.test_request_context(headers=headers):
         session: Any = sessions.current()
@@ -76,7 +76,7 @@ def test_older_news_change_nothing_and_other_keys_survive(two: Two) -> None:
         spread("new", 2e9)
         spread("old", 1e9)
         assert "news" not in session  # not asked for yet
-        assert read_again(sessions, session, ("news", CHECKED))
+        assert read_again(sessions, session, ("news", CHECKED_KEY))
         assert session["news"] == "new"
         assert not session.modified
         session["mine"] = 1
@@ -85,7 +85,7 @@ def test_older_news_change_nothing_and_other_keys_survive(two: Two) -> None:
     assert other.fetch("/kept").json == "theirs"
     with one.app.test_request_context(headers=headers):
         found = dict(sessions.current())
-    assert found == {**before, "kept": "theirs", "news": "newest", CHECKED: 3e9, "mine": 1}
+    assert found == {**before, "kept": "theirs", "news": "newest", CHECKED_KEY: 3e9, "mine": 1}
 
 
 def test_a_session_that_ended_is_neither_written_nor_read(two: Two) -> None:
@@ -95,6 +95,6 @@ def test_a_session_that_ended_is_neither_written_nor_read(two: Two) -> None:
         session: Any = sessions.current()
         assert dict(session)
         other.open("/logout", method="POST", headers={"Sec-Fetch-Site": "same-origin"})
-        write_at_once(sessions, session, {CHECKED: 1.0}, order=CHECKED)
-        assert not read_again(sessions, session, (CHECKED,))
+        write_at_once(sessions, session, {CHECKED_KEY: 1.0}, order=CHECKED_KEY)
+        assert not read_again(sessions, session, (CHECKED_KEY,))
     assert not one.signed_in
