@@ -350,10 +350,19 @@ def test_without_a_proof(holder: Holder) -> None:
     assert answer.get_json()["error"] == "invalid_dpop_proof"
 
 
-def test_a_certificate_beside_the_key_is_not_enough(desk: Desk) -> None:
+@pytest.mark.parametrize("other", ["x5t#S256", "jwk", "jwe", "kid", "jku", "osc"])
+def test_the_key_is_not_enough_where_more_is_bound(desk: Desk, other: str) -> None:
     holder = Holder(desk)
-    holder.token = desk.token(cnf={"jkt": thumbprint("P-256"), "x5t#S256": "A" * 43})
+    holder.token = desk.token(cnf={"jkt": thumbprint("P-256"), other: "A" * 43})
     assert holder.send(holder.proof()).status_code == 401
+
+
+def test_what_nobody_knows_beside_the_key_is_passed_over(desk: Desk) -> None:
+    """RFC 7800, section 3; Keycloak has such a member."""
+    holder = Holder(desk)
+    holder.token = desk.token(cnf={"jkt": thumbprint("P-256"), "kc-jkt-type": "x"})
+    assert holder.send(holder.proof()).status_code == 200
+    assert desk.send(holder.token).status_code == 401
 
 
 def test_what_lacks_more_than_a_proof_is_told_in_its_own_way(holder: Holder) -> None:

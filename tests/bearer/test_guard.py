@@ -265,6 +265,15 @@ def test_without_an_audience_no_token_counts(desk_of: MakeDesk, build: MakeApp) 
         assert desk.send(desk.token(aud=audience)).status_code == 401
 
 
+def test_only_the_clients_that_are_named(desk_of: MakeDesk) -> None:
+    desk = desk_of(API_CLIENTS="spa other")
+    assert desk.send(desk.token()).status_code == 200
+    assert desk.send(desk.plain(client_id=GONE, azp="other")).status_code == 200
+    for client in ("SPA", "spa ", "evil", "spa other"):
+        assert desk.send(desk.token(client_id=client)).status_code == 401
+    assert desk.send(desk.plain(client_id=GONE)).status_code == 401
+
+
 def test_the_provider_down_is_no_open_door(desk: Desk, op: Provider) -> None:
     desk.op.be(replies={"discovery": _fault(500)})
     answer = desk.send(desk.token())

@@ -21,9 +21,16 @@ OPAQUE = "https://api.example.com/opaque"
 
 
 def ask(
-    portal: Portal, token: str | None, path: str = "/api/people", scheme: str = "Bearer"
+    portal: Portal,
+    token: str | None,
+    path: str = "/api/people",
+    *,
+    scheme: str = "Bearer",
+    proof: str | None = None,
 ) -> requests.Response:
     headers = {} if token is None else {"Authorization": f"{scheme} {token}"}
+    if proof is not None:
+        headers["DPoP"] = proof
     return requests.get(portal.base + path, headers=headers, timeout=20)
 
 
@@ -173,6 +180,32 @@ def test_a_provider_that_is_silent_opens_nothing(portal: Portal, provider: OidcP
     provider.control("reset")
 
 
+@pytest.mark.parametrize("resource", [API, OPAQUE])
+def test_a_token_that_is_bound_to_a_key(
+    portal: Portal, provider: OidcProvider, alice: Person, resource: str
+) -> None:
+    """A92, with tokens that the provider bound."""
+    holder = tokens.KeyHolder()
+    proof = holder.proof("POST", f"{provider.issuer}/token")
+    given = tokens.of_person(provider, alice, headers={"DPoP": proof}, resource=resource)
+    assert given["token_type"] == "DPoP"
+    check_bound(portal, given["access_token"], holder)
+
+
+def check_bound(portal: Portal, token: str, holder: tokens.KeyHolder) -> None:
+    url = f"{portal.base}/api/people"
+    proof = holder.proof("GET", url, token)
+    assert told(ask(portal, token, scheme="DPoP", proof=proof))["client_id"]
+    assert ask(portal, token, scheme="DPoP", proof=proof).status_code == 401, "twice"
+    refused = ask(portal, token)
+    assert refused.status_code == 401
+    assert "DPoP realm=" in refused.headers["WWW-Authenticate"]
+    thief = tokens.KeyHolder("P-256:thief").proof("GET", url, token)
+    assert ask(portal, token, scheme="DPoP", proof=thief).status_code == 401
+    elsewhere = holder.proof("GET", url + "/x", token)
+    assert ask(portal, token, scheme="DPoP", proof=elsewhere).status_code == 401
+
+
 # Keycloak
 
 
@@ -221,3 +254,11 @@ def test_only_the_clients_that_are_named(keycloak: Keycloak, portal_at: PortalMa
     program = tokens.program_at_keycloak(keycloak)["access_token"]
     assert ask(portal, spa, "/api/anybody").status_code == 401
     assert ask(portal, program, "/api/anybody").status_code == 200
+
+
+def test_a_token_that_keycloak_bound_to_a_key(keycloak_api: Portal, keycloak: Keycloak) -> None:
+    holder = tokens.KeyHolder()
+    url = f"{keycloak.issuer}/protocol/openid-connect/token"
+    given = tokens.at_keycloak(keycloak, "spa-bound", headers={"DPoP": holder.proof("POST", url)})
+    assert given["token_type"] == "DPoP"
+    check_bound(keycloak_api, given["access_token"], holder)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import time
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
+
+from tests.attacks import forge
 
 from .counterparts import Keycloak, OidcProvider
 from .person import Person
@@ -122,3 +125,24 @@ def _token(
     answer = requests.post(url, data=asked, auth=auth, headers=headers, timeout=20)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
+
+
+class KeyHolder:
+    """A client's key for DPoP (RFC 9449), and proofs by it."""
+
+    def __init__(self, name: str = "P-256:live") -> None:
+        self.name = name
+
+    def proof(self, method: str, url: str, token: str | None = None) -> str:
+        """A proof for one request; to an API, with the token."""
+        claims: dict[str, Any] = {
+            "jti": secrets.token_urlsafe(12),
+            "htm": method,
+            "htu": url,
+            "iat": int(time.time()),
+        }
+        if token is not None:
+            claims["ath"] = forge.b64(sha256(token.encode()).digest())
+        jwk = forge.jwk(self.name, use=None)
+        header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk}
+        return forge.jws(header, claims, forge.key(self.name))
