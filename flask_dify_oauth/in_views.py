@@ -95,19 +95,107 @@ class InViews:
         """
         return current_parts().tokens.access_token()
 
-    def requests_session(self, *, timeout: float = 10) -> requests.Session:
+    def requests_session(
+        self,
+        *,
+        timeout: float = 10,
+        audience: str | None = None,
+        resource: str | None = None,
+        scope: str | Iterable[str] | None = None,
+    ) -> requests.Session:
         """A ``requests.Session`` whose requests carry the person's access token.
 
-        Each request asks :meth:`access_token` anew, so the session may be kept while a request of
+        Each request asks for the token anew, so the session may be kept while a request of
         the application lasts, and used by no other. The token goes over https or to this machine
         alone, and no redirect takes it to another origin. Call only services that the token is
         meant for: whoever gets it can act for the person.
 
         :param timeout: seconds, for calls that name no time-out of their own.
+        :param audience, resource, scope: of a token that is exchanged for the person's; see
+            :meth:`exchanged_token`. Without them it is :meth:`access_token`.
         """
         from .login.calling import CallingSession
 
-        return CallingSession(self.access_token, timeout)
+        if audience is None and resource is None and scope is None:
+            return CallingSession(self.access_token, timeout)
+        return CallingSession(
+            lambda: self.exchanged_token(audience=audience, resource=resource, scope=scope), timeout
+        )
+
+    def exchanged_token(
+        self,
+        *,
+        audience: str | None = None,
+        resource: str | None = None,
+        scope: str | Iterable[str] | None = None,
+    ) -> str:
+        """A token for another service that speaks for the person of this request (RFC 8693).
+
+        The provider gives it for the access token of the session, or, in a request that came with
+        an access token, for that one. It is kept in the process until 30 seconds before it ends,
+        for this person and session, and for what was asked for, alone.
+
+        :param audience: the service, as the provider calls it.
+        :param resource: the service's address (RFC 8707), where the provider wants that.
+        :param scope: what the token is to allow.
+        :raises ValueError: when none of them is given.
+        :raises NotSignedIn: nobody is signed in.
+        :raises ProviderRefused, ProviderUnusable, ProviderUnavailable: there is none now.
+        """
+        from .login.outgoing import outgoing, wanted
+
+        asked = wanted(scope=scope, audience=audience, resource=resource)
+        if not asked:
+            raise ValueError("exchanged_token() wants an audience, a resource or a scope")
+        return outgoing().exchanged(asked)
+
+    def client_token(
+        self,
+        *,
+        scope: str | Iterable[str] | None = None,
+        audience: str | None = None,
+        resource: str | None = None,
+        provider: str | None = None,
+    ) -> str:
+        """An access token of the application itself (client credentials; RFC 6749, section 4.4).
+
+        No person is needed, nor a request, only an application context. It is kept in the process
+        until 30 seconds before it ends; one thread asks for it, and the others wait.
+
+        :param scope, audience, resource: as for :meth:`exchanged_token`, as far as the provider
+            wants them.
+        :param provider: its name, where there are several.
+        :raises InvalidRequest: there is no such provider.
+        :raises ProviderRefused, ProviderUnusable, ProviderUnavailable: there is none now.
+        """
+        from .login.outgoing import outgoing, wanted
+
+        asked = wanted(scope=scope, audience=audience, resource=resource)
+        return outgoing().own(provider, asked)
+
+    def client_session(
+        self,
+        *,
+        timeout: float = 10,
+        scope: str | Iterable[str] | None = None,
+        audience: str | None = None,
+        resource: str | None = None,
+        provider: str | None = None,
+    ) -> requests.Session:
+        """A ``requests.Session`` whose requests carry :meth:`client_token`.
+
+        As with :meth:`requests_session` the token goes over https or to this machine alone.
+
+        :param timeout: seconds, for calls that name no time-out of their own.
+        """
+        from .login.calling import CallingSession
+
+        return CallingSession(
+            lambda: self.client_token(
+                scope=scope, audience=audience, resource=resource, provider=provider
+            ),
+            timeout,
+        )
 
     @staticmethod
     def watch_session(*, prolongs: bool = False) -> Watch:

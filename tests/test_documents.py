@@ -163,6 +163,7 @@ def test_every_error_code_is_explained_with_its_status() -> None:
         "no_token": 401,
         "invalid_dpop_proof": 401,
         "invalid_authorization": 400,
+        "no_service_token": 502,
         "people_only": 403,
     }
     known |= {"foreign_request": 403, "step_up_failed": 403, "too_much_told": 502}

@@ -19,18 +19,31 @@ if TYPE_CHECKING:
     from .gatekeeper import Api, Gatekeeper
     from .needs import Need, Needs
 
-__all__ = ["Door", "admit", "bearer_required", "comes_with_token", "door_of", "offer_token"]
+__all__ = [
+    "Arrived",
+    "Door",
+    "admit",
+    "bearer_required",
+    "comes_with_token",
+    "door_of",
+    "offer_token",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Stranger(Struct, frozen=True):
-    """Stands for the sender until a token says who it is."""
+class Arrived(Struct, frozen=True):
+    """Who came with an access token; nobody until the token says who it is."""
 
     identity: Identity = NOBODY
+    #: as it came, for this request alone
+    token: str = ""
+
+    def __repr__(self) -> str:  # without the token
+        return f"<{type(self).__name__} {self.identity!r}>"
 
 
-_STRANGER = _Stranger()
+_STRANGER = Arrived()
 
 
 class Door(Struct, frozen=True):
@@ -76,7 +89,8 @@ def admit(keeper: Gatekeeper, door: Door, needs: Iterable[Need] = ()) -> None:
     session.set_aside(_STRANGER)
     try:
         sent = read_authorization(header, in_query="access_token" in request.args)
-        session.set_aside(keeper.api.bearer(request, sent, door.provider))
+        found = keeper.api.bearer(request, sent, door.provider)
+        session.set_aside(Arrived(found.identity, sent.token))
     except BearerRefused as error:
         if needs:
             from .needs import scopes_of

@@ -7,6 +7,15 @@ from .message import N_, Message
 __all__ = ["API_MESSAGES"]
 
 API_MESSAGES: dict[str, Message] = {
+    "no_service_token": Message(
+        N_("Another service could not be asked"),
+        N_("This page needs something from another service, and we were not let in there."),
+        N_("Trying again may help. If not, only the people who run this application can fix it."),
+        N_(
+            "The log shows the provider's error. It must allow this application the grant, and the"
+            " audience, resource or scope that is asked for."
+        ),
+    ),
     "no_token": Message(
         N_("An access token is needed"),
         N_("This address is for programs, and the request came without an access token."),

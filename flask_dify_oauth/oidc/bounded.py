@@ -1,11 +1,11 @@
-"""A dictionary that never grows beyond a number of entries."""
+"""A dictionary that never grows beyond a number of entries, and locks for its keys."""
 
 from __future__ import annotations
 
 import threading
 from typing import Generic, TypeVar
 
-__all__ = ["Bounded"]
+__all__ = ["Bounded", "Stripes"]
 
 T = TypeVar("T")
 
@@ -36,3 +36,14 @@ class Bounded(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+class Stripes:
+    """A lock for each key, from a number of locks that is fixed: two keys may share one."""
+
+    def __init__(self, count: int = 64) -> None:
+        self._locks = tuple(threading.Lock() for _ in range(count))
+
+    def of(self, key: bytes) -> threading.Lock:
+        """The lock of a digest."""
+        return self._locks[key[0] % len(self._locks)]

@@ -13,7 +13,7 @@ from ..settings import ProviderSettings, Settings
 from .decryption import Decryption
 from .discovery import Discovery, Metadata
 from .front_channel import authorization_url, with_hint
-from .grants import Renewal, TokenSet, error_code, redeem, renew, revoke
+from .grants import Renewal, TokenSet, ask, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .introspection import introspect
 from .keys import KeyStore
@@ -46,7 +46,7 @@ class Client:
     def __init__(self, settings: ProviderSettings, common: Settings) -> None:
         self.settings = settings
         self.preset: Preset = preset_for(settings)
-        self._skew = common.clock_skew
+        self.skew = common.clock_skew
         self._transport = Transport(common.http_timeout)
         #: an answer that is not waited for would leave us with a refresh token that is spent
         self._patient = Transport(common.http_timeout, patience=common.refresh_patience)
@@ -58,29 +58,19 @@ class Client:
             lifetime=common.discovery_lifetime,
             clock=time.monotonic,
         )
-        self._keys = KeyStore(
+        self.keys = KeyStore(
             self._transport,
             lambda: self.metadata().jwks_uri,
             lifetime=common.discovery_lifetime,
             clock=time.monotonic,
         )
         self.expected = Expected(
-            settings.client_id, settings.id_token_algorithms, self.preset.issuer_fits, self._skew
+            settings.client_id, settings.id_token_algorithms, self.preset.issuer_fits, self.skew
         )
 
         self._decryption = Decryption(
             settings.decryption_key or (), plain=settings.allow_plain_id_tokens
         )
-
-    @property
-    def keys(self) -> KeyStore:
-        """The provider's keys."""
-        return self._keys
-
-    @property
-    def skew(self) -> float:
-        """Seconds by which its clock may differ."""
-        return self._skew
 
     def metadata(self) -> Metadata:
         """The provider's metadata; see :meth:`Discovery.metadata` for what it raises."""
@@ -151,6 +141,27 @@ class Client:
             refresh_token=refresh_token,
         )
 
+    def ask_token(
+        self, grant_type: str, secret: Mapping[str, str], told: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The token endpoint's answer to another grant. One request, never repeated.
+
+        :param secret: parameters that no log may hold.
+        :param told: other ones.
+        :raises ProviderRefused: the provider says no.
+        :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
+        """
+        metadata = self.metadata()
+        return ask(
+            self._transport.session(),
+            self.settings,
+            metadata.token_endpoint,
+            self._auth_method(metadata),
+            grant_type=grant_type,
+            secret=secret,
+            told=told,
+        )
+
     def _auth_method(self, metadata: Metadata) -> str:
         """One way to prove ourselves, never two (RFC 6749, section 2.3)."""
         if self.settings.token_endpoint_auth_method:
@@ -165,7 +176,7 @@ class Client:
 
     def verify(self, tokens: TokenSet, check: IDTokenCheck) -> dict[str, Any]:
         """The claims of the ID token; see :func:`verify_id_token`."""
-        return verify_id_token(tokens.id_token, self._keys, self.expected, check, time.time())
+        return verify_id_token(tokens.id_token, self.keys, self.expected, check, time.time())
 
     def verify_renewed(
         self, id_token: str, access_token: str, before: Mapping[str, Any], received: float
@@ -178,7 +189,7 @@ class Client:
         :param received: when it came, in epoch seconds.
         """
         signed = self._decryption.signed_id_token(id_token)
-        verify_renewed_id_token(signed, self._keys, self.expected, access_token, before, received)
+        verify_renewed_id_token(signed, self.keys, self.expected, access_token, before, received)
         return signed
 
     def decrypted(self, raw: str) -> str:
@@ -203,7 +214,7 @@ class Client:
             if kind == "application/jwt":
                 raw = response.content.decode("ascii", "replace").strip()
                 raw = self._decryption.signed(raw)
-                claims = verify_userinfo_jwt(raw, self._keys, self.expected, time.time())
+                claims = verify_userinfo_jwt(raw, self.keys, self.expected, time.time())
             elif kind == "application/json":
                 claims = json_object(response.content)
             else:
@@ -224,7 +235,7 @@ class Client:
             return {}
         try:
             found = verify_own_access_token(
-                tokens.access_token, self._keys, self.expected, claims["sub"], time.time()
+                tokens.access_token, self.keys, self.expected, claims["sub"], time.time()
             )
         except TokenRefused as error:
             _logger.info("no roles from the access token: %s", error.logged)

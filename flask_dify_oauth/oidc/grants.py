@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
@@ -24,7 +25,17 @@ from ..errors import (
 from ..settings import ProviderSettings
 from .strict import StrictError, json_object, number, optional_text, text
 
-__all__ = ["Renewal", "TokenSet", "error_code", "proven_client", "redeem", "renew", "revoke"]
+__all__ = [
+    "Renewal",
+    "TokenSet",
+    "ask",
+    "common_members",
+    "error_code",
+    "proven_client",
+    "redeem",
+    "renew",
+    "revoke",
+]
 
 _MOST_TOKEN = 262_144
 #: Characters that words of the protocol may have in common with what was sent.
@@ -80,16 +91,9 @@ def redeem(
     :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
     """
     received = time.time()
-    answer = _ask(
-        session,
-        settings,
-        endpoint,
-        auth_method,
-        grant_type="authorization_code",
-        code=code,
-        code_verifier=verifier,
-        redirect_uri=redirect_uri,
-    )
+    secret = {"code": code, "code_verifier": verifier, "redirect_uri": redirect_uri}
+    grant = "authorization_code"
+    answer = ask(session, settings, endpoint, auth_method, grant_type=grant, secret=secret)
     return _token_set(answer, received)
 
 
@@ -109,41 +113,46 @@ def renew(
     :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
     """
     received = time.time()
-    members = _ask(
-        session,
-        settings,
-        endpoint,
-        auth_method,
-        grant_type="refresh_token",
-        refresh_token=refresh_token,
-    )
+    secret = {"refresh_token": refresh_token}
+    grant = "refresh_token"
+    members = ask(session, settings, endpoint, auth_method, grant_type=grant, secret=secret)
     try:
         return Renewal(
-            **_common(members, received),
+            **common_members(members, received),
             id_token=optional_text(members, "id_token", most=_MOST_TOKEN),
         )
     except StrictError as error:
         raise ProviderUnusable(f"token endpoint: {error}") from None
 
 
-def _ask(
+def ask(
     session: requests.Session,
     settings: ProviderSettings,
     endpoint: str,
     auth_method: str,
     *,
     grant_type: str,
-    **parameters: str,
+    secret: Mapping[str, str],
+    told: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The members of the token endpoint's answer, of whatever types."""
+    """The members of the token endpoint's answer, of whatever types.
+
+    :param secret: parameters that no log may hold.
+    :param told: other ones.
+    """
     client = proven_client(session, settings, auth_method)
-    secrets = [*parameters.values(), settings.client_secret or ""]
+    secrets = [*secret.values(), settings.client_secret or ""]
     client.register_compliance_hook(
         "access_token_response", lambda response: _checked(response, secrets)
     )
     try:
         return dict(
-            client.fetch_token(endpoint, grant_type=grant_type, allow_redirects=False, **parameters)
+            client.fetch_token(
+                endpoint,
+                grant_type=grant_type,
+                allow_redirects=False,
+                **{**(told or {}), **secret},
+            )
         )
     except DifyOAuthError:
         raise
@@ -262,7 +271,7 @@ def _bearer(members: dict[str, Any]) -> str:
     return token
 
 
-def _common(members: dict[str, Any], received: float) -> dict[str, Any]:
+def common_members(members: dict[str, Any], received: float) -> dict[str, Any]:
     """What every token response has (RFC 6749, section 5.1)."""
     if text(members, "token_type").lower() != "bearer":  # RFC 6749, section 7.1
         raise StrictError("token_type is not Bearer")
@@ -277,7 +286,7 @@ def _common(members: dict[str, Any], received: float) -> dict[str, Any]:
 
 def _token_set(members: dict[str, Any], received: float) -> TokenSet:
     try:
-        common = _common(members, received)
+        common = common_members(members, received)
         if "id_token" not in members:
             raise TokenRefused("the provider sent no ID token; is the scope openid allowed?")
         return TokenSet(**common, id_token=text(members, "id_token", most=_MOST_TOKEN))

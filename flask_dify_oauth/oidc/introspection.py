@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import requests
 
 from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
 from ..settings import ProviderSettings
-from .bounded import Bounded
+from .bounded import Bounded, Stripes
 from .grants import proven_client
 from .strict import StrictError, json_object
 
@@ -26,7 +25,6 @@ _MOST_BYTES = 16_384
 _DEAD = 5.0
 #: Seconds for which a provider that did not answer is not asked again.
 _PAUSE = 2.0
-_LOCKS = 64
 #: what the token probably is (section 2.1)
 _HINT = "access_token"
 
@@ -63,7 +61,7 @@ class Introspector:
         self._living: Bounded[_Answer] = Bounded(_MOST_KEPT)
         self._dead: Bounded[float] = Bounded(_MOST_KEPT)
         #: whoever comes with the same token waits for the one answer
-        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        self._locks = Stripes()
         self._failed: tuple[ProviderUnavailable, float] | None = None
 
     def claims(self, token: str) -> dict[str, Any] | None:
@@ -75,7 +73,7 @@ class Introspector:
         known = self._known(key)
         if known is not None:
             return known.claims or None
-        with self._locks[key[0] % _LOCKS]:
+        with self._locks.of(key):
             known = self._known(key)
             if known is None:
                 known = self._answer(token, key)

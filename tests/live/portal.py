@@ -41,6 +41,7 @@ def create_app(**config: Any) -> Flask:
     app.config.from_prefixed_env()
     app.config.update(config)
     oauth = DifyOAuth(app)
+    app.extensions["portal.oauth"] = oauth
 
     @oauth.on_sign_in
     def only_friends(identity: Identity) -> None:
@@ -89,6 +90,12 @@ def add_api(app: Flask) -> None:
         ("/api/both", login_required(accept=["session", "bearer"])),
     ):
         app.add_url_rule(path, path, guard(who))
+
+    @app.get("/api/exchanged/<audience>")
+    @bearer_required
+    def exchanged(audience: str) -> str:
+        oauth: DifyOAuth = app.extensions["portal.oauth"]
+        return oauth.exchanged_token(audience=audience)
 
 
 @dataclass

@@ -206,6 +206,23 @@ def check_bound(portal: Portal, token: str, holder: tokens.KeyHolder) -> None:
     assert ask(portal, token, scheme="DPoP", proof=elsewhere).status_code == 401
 
 
+def test_the_application_itself(
+    portal: Portal, provider: OidcProvider, portal_at: PortalMaker
+) -> None:
+    caller = portal_at(provider.issuer, client_id="importer", client_secret="importer-secret")
+    oauth = caller.app.extensions["portal.oauth"]
+    provider.control("reset")
+    with caller.app.app_context():
+        for _ in range(3):
+            token = oauth.client_token(scope="notes:read", resource=API)
+        assert len(provider.seen("/token")) == 1
+        assert token != oauth.client_token(scope="notes:read", resource=OPAQUE)
+        with oauth.client_session(scope="notes:read", resource=API) as api:
+            who = api.get(f"{portal.base}/api/notes").json()
+    assert (who["subject"], who["is_machine"]) == ("importer", True)
+    assert told(ask(portal, token, "/api/notes"))["client_id"] == "importer"
+
+
 # Keycloak
 
 
@@ -262,3 +279,41 @@ def test_a_token_that_keycloak_bound_to_a_key(keycloak_api: Portal, keycloak: Ke
     given = tokens.at_keycloak(keycloak, "spa-bound", headers={"DPoP": holder.proof("POST", url)})
     assert given["token_type"] == "DPoP"
     check_bound(keycloak_api, given["access_token"], holder)
+
+
+def test_a_token_of_the_application_itself_at_keycloak(
+    keycloak_api: Portal, keycloak: Keycloak, portal_at: PortalMaker
+) -> None:
+    caller = portal_at(
+        keycloak.issuer, client_id="importer", client_secret="importer-secret-0123456789"
+    )
+    with caller.app.app_context():
+        token = caller.app.extensions["portal.oauth"].client_token()
+    assert told(ask(keycloak_api, token, "/api/anybody"))["client_id"] == "importer"
+
+
+def test_a_token_is_exchanged_for_another_service(
+    keycloak: Keycloak, portal_at: PortalMaker
+) -> None:
+    """RFC 8693, with Keycloak's standard token exchange."""
+    ours = portal_at(
+        keycloak.issuer,
+        client_id="portal-api",
+        client_secret="portal-api-secret-0123456789",
+        api_audience="portal-api",
+    )
+    reports = portal_at(keycloak.issuer, api_audience="reports-api")
+    given = tokens.at_keycloak(keycloak, "spa-exchange")["access_token"]
+    alice = told(ask(ours, given))
+    assert ask(reports, given).status_code == 401, "it was meant for us alone"
+    answer = ask(ours, given, "/api/exchanged/reports-api")
+    assert answer.status_code == 200, answer.text
+    who = told(ask(reports, answer.text))
+    assert (who["subject"], who["username"]) == (alice["subject"], "alice")
+    assert who["client_id"] == "portal-api"
+    assert who["is_machine"] is False
+    before = len(keycloak.seen())
+    assert ask(ours, given, "/api/exchanged/reports-api").text == answer.text
+    assert len(keycloak.seen()) == before, "it is kept"
+    refused = ask(ours, given, "/api/exchanged/nobody")
+    assert (refused.status_code, refused.json()["error"]) == (502, "no_service_token")
