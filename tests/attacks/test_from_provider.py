@@ -24,6 +24,7 @@ from flask_dify_oauth.oidc.tokens import (
     verify_own_access_token,
     verify_renewed_id_token,
 )
+from tests.kit import Browser
 from tests.login.telling import EVENT, done, spied_on
 
 from .behaviour import CLIENT_ID, CLIENT_SECRET, GONE, Reply, change
@@ -267,10 +268,36 @@ def test_bc2_a62_a69_a70_a74_what_is_no_right_token(stage: Scene) -> None:
     assert number > 60
 
 
-def test_the_control_is_obeyed(stage: Scene) -> None:
-    assert done(tell(stage.app, jws(HEADER, claims(stage.op.issuer), key("rsa:1"))))
+@pytest.mark.parametrize("typ", ["logout+jwt", "JWT", None])
+def test_bc1_bc4_the_control_is_obeyed(stage: Scene, typ: str | None) -> None:
+    header = change(HEADER, {"typ": typ or GONE}, None)
+    told = claims(stage.op.issuer, unknown={"a": 1})
+    token = jws(header, told, key("rsa:1"))
+    body = urlencode({"logout_token": token, "unknown": "field"})
+    assert done(post(stage.app, body))
     stage.assert_nobody()
     assert stage.op.count("jwks") == 1
+    again = {**told, "jti": "another"}
+    assert done(tell(stage.app, jws(header, again, key("rsa:1"))))  # over already, which is success
+
+
+def test_bc1_a59_one_by_its_sid_all_by_their_person(stage: Scene) -> None:
+    browsers = []
+    for number in range(4):
+        stage.op.be(claims={"sid": f"session-{number}"})
+        browser = Browser(stage.app)
+        answer = stage.start("/private", browser)
+        stage.callback(stage.op.authorize(answer.headers["Location"]), browser)
+        browsers.append(browser)
+    oldest = claims(stage.op.issuer, sid="session-0")
+    assert done(tell(stage.app, jws(HEADER, oldest, key("rsa:1"))))
+    # The scene's own session has no sid: it cannot be told from the one that is over.
+    assert [b.signed_in for b in (*browsers, stage.browser)] == [False, True, True, True, False]
+    everywhere = claims(stage.op.issuer)
+    assert done(tell(stage.app, jws(HEADER, everywhere, key("rsa:1"))))
+    assert not any(browser.signed_in for browser in browsers)
+    for browser in browsers:
+        browser.close()
 
 
 FORMS: dict[str, Callable[[str], tuple[Any, dict[str, Any]]]] = {
@@ -524,8 +551,6 @@ def both(scene: MakeScene, op: Provider, other_op: Provider) -> Scene:
 
 
 def test_a85_one_subject_at_two_providers(both: Scene, op: Provider, other_op: Provider) -> None:
-    from tests.kit import Browser
-
     second = Browser(both.app)
     for browser, name, provider in ((both.browser, "honest", op), (second, "evil", other_op)):
         answer = both.start(f"/login/{name}?next=/private", browser)
@@ -550,7 +575,7 @@ def test_a85_one_subject_at_two_providers(both: Scene, op: Provider, other_op: P
 # The front channel
 
 
-def test_a60_framing_is_for_the_providers_origin_and_only_there(stage: Scene) -> None:
+def test_fc1_a60_framing_is_for_the_providers_origin_and_only_there(stage: Scene) -> None:
     app = stage.app
     query = {"iss": stage.op.issuer, "sid": "s"}
     framed = app.test_client().get("/frontchannel-logout", query_string=query)

@@ -30,11 +30,13 @@ class Demo(NamedTuple):
     portal: str
     provider: str
     server: Server
+    #: another portal at the embedded provider
+    second: str = ""
 
 
 @contextmanager
 def _running(port: int, **env: str) -> Iterator[Demo]:
-    provider = free_port()
+    provider, second = free_port(), free_port()
     server = Server(
         [sys.executable, "-m", "flask_dify_oauth.demo"],
         cwd=TREE,
@@ -42,6 +44,7 @@ def _running(port: int, **env: str) -> Iterator[Demo]:
         env={
             "DIFY_DEMO_PORTAL_PORT": str(port),
             "DIFY_DEMO_PROVIDER_PORT": str(provider),
+            "DIFY_DEMO_SECOND_PORT": str(second),
             "DIFY_DEMO_ISSUER": "",
             "DIFY_DEMO_CLIENT_ID": "",
             "DIFY_DEMO_CLIENT_SECRET": "",
@@ -51,7 +54,8 @@ def _running(port: int, **env: str) -> Iterator[Demo]:
     portal = f"http://localhost:{port}"
     server.wait_until(lambda: answers(portal), seconds=20)
     try:
-        yield Demo(portal, f"http://127.0.0.1:{provider}", server)
+        provider_url = f"http://127.0.0.1:{provider}"
+        yield Demo(portal, provider_url, server, f"http://localhost:{second}")
     finally:
         server.stop()
     assert "Traceback" not in server.printed()
