@@ -379,7 +379,7 @@ ACCEPTED = {
 @pytest.mark.parametrize("purpose", ACCEPTED)
 def test_id15_a79_one_kind_never_passes_for_another(stage: Scene, purpose: str) -> None:
     client = stage.app.extensions["dify_oauth"].clients.get("default")
-    keys, now = client._keys, time.time()
+    keys, now = client.keys, time.time()
     expected: Expected = client.expected
     check = IDTokenCheck(nonce="the nonce", access_token="at", code="c")
     before = {"iss": stage.op.issuer, "sub": "alice-1", "nonce": "the nonce"}
