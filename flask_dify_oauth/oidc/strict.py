@@ -87,8 +87,10 @@ def _parsed(raw: bytes) -> Any:
 def text(members: dict[str, Any], name: str, *, most: int = 4096) -> str:
     """A member that must be a text with something in it."""
     value = members.get(name)
-    if not isinstance(value, str) or not value or len(value) > most:
+    if not isinstance(value, str) or not value:
         raise StrictError(f"{name} is missing or no text")
+    if len(value) > most:
+        raise StrictError(f"{name} has more than {most} characters")
     return value
 
 

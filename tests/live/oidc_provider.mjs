@@ -6,8 +6,9 @@
 //   rotate {keep}                 a new signing key; the old ones stay published when keep is true
 //   fault {path, times, ...}      what `path` answers instead: status, headers, body, repeat,
 //                                 pad (spaces), delay (ms), drop
+//   claims {name, claims}         what else, or otherwise, is told of a person from now on
 //   sign {claims}                 a JWT with these claims by the newest key
-//   reset                         no faults, empty lists
+//   reset                         no faults, empty lists, people as at first
 //   log                           the requests seen since the last reset
 //   events                        what oidc-provider told of grants since then
 import { createServer } from 'node:http';
@@ -28,6 +29,7 @@ function claimsOf(name) {
     email: `${name}@example.com`,
     email_verified: true,
     ...accounts[name],
+    ...state.claims[name],
   };
 }
 
@@ -70,7 +72,7 @@ async function loadExistingGrant(ctx) {
   return grant;
 }
 
-const state = { clients: options.clients ?? [], keys: [await newKey()], faults: [], log: [], events: [] };
+const state = { clients: options.clients ?? [], keys: [await newKey()], claims: {}, faults: [], log: [], events: [] };
 const server = createServer((request, response) => {
   answer(request, response).catch((error) => {
     console.error(error);
@@ -183,7 +185,8 @@ async function control(command, body) {
     state.keys = [await newKey(), ...(body.keep ? state.keys : [])];
   } else if (command === 'fault') state.faults.push({ times: Infinity, ...body });
   else if (command === 'sign') return sign(body.claims);
-  else if (command === 'reset') Object.assign(state, { faults: [], log: [], events: [] });
+  else if (command === 'claims') state.claims[body.name] = body.claims;
+  else if (command === 'reset') Object.assign(state, { claims: {}, faults: [], log: [], events: [] });
   else if (command === 'log') return state.log;
   else if (command === 'events') return state.events;
   else throw new Error(`no such command: ${command}`);
