@@ -90,7 +90,7 @@ def text(members: dict[str, Any], name: str, *, most: int = 4096) -> str:
     if not isinstance(value, str) or not value:
         raise StrictError(f"{name} is missing or no text")
     if len(value) > most:
-        raise StrictError(f"{name} has more than {most} characters")
+        raise StrictError(f"{name} is longer than {most} characters")
     return value
 
 
