@@ -195,7 +195,8 @@ SETTINGS: tuple[Setting, ...] = (
             " (`end_oldest`), or the new one is refused (`refuse_new`)."),
     Setting("REVALIDATE", partial(_seconds, least=10, most=31_536_000), None,
             "Seconds after which a session is checked with the provider, by a refresh, so that a"
-            " disabled account is out. Needs a refresh token. Off when left out."),
+            " disabled account is out and a changed role counts. Needs a refresh token. Off when"
+            " left out."),
     Setting("LOGOUT_SCOPE", partial(judging.judge_choice, choices=LOGOUT_SCOPES), "provider",
             "What log-out ends where the form does not say it: `here` (this session), `provider`"
             " (the browser's session at the provider as well) or `devices` (the person's other"

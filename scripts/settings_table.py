@@ -88,7 +88,7 @@ CHINESE: dict[str, str] = {
     "SESSION_LIMIT": "同一个人最多可以同时拥有多少个会话。不设置时不限。",
     "SESSION_LIMIT_REACHED": "登录超出上述数量时怎么办：结束此人最早的会话（`end_oldest`），"
     "或拒绝新的登录（`refuse_new`）。",
-    "REVALIDATE": "多少秒后通过刷新令牌向身份提供方复查会话，使被停用的账号失效。"
+    "REVALIDATE": "多少秒后通过刷新令牌向身份提供方复查会话，使被停用的账号失效，角色变更生效。"
     "需要刷新令牌（refresh token）。不设置时不复查。",
     "SIGN_IN_LIFETIME": "用户在身份提供方处完成登录的时限，单位为秒。",
     "CLOCK_SKEW": "允许身份提供方的时钟与本机相差多少秒。",
