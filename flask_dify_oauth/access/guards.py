@@ -97,8 +97,9 @@ def scopes_required(*scopes: str, any: bool = False) -> Callable[[F], F]:
 def claims_required(check: Predicate | Mapping[str, object]) -> Callable[[F], F]:
     """Let only people in whose claims are accepted.
 
-    :param check: is given all claims and must return True. One that fails lets nobody in. Or names
-        of claims with the values that are accepted: ``{"department": ["sales", "support"]}``.
+    :param check: is given all claims and must return True. One that fails lets nobody in. Or paths
+        in the claims with the values that are accepted, as in ``DIFY_OAUTH_ALLOWED_CLAIMS``:
+        ``{"department": ["sales", "support"]}``.
     :raises ValueError: at import, for what cannot decide, such as a coroutine function.
     """
     return _demand("claims_required", "claimed", check)

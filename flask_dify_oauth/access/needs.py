@@ -15,7 +15,9 @@ from typing import Any, TypedDict, Unpack
 
 from msgspec import Struct
 
+from ..claim_paths import parse_path, spoken, values_at
 from ..errors import Forbidden, InsufficientScope, Missing, StepUpNeeded
+from ..rule_judging import judge_claims
 from .identity import Identity
 
 __all__ = [
@@ -125,7 +127,7 @@ class Needs(TypedDict, total=False):
     groups: Sequence[str]
     #: every one of them is needed
     scopes: Sequence[str]
-    #: a predicate, or names of claims with the values that are accepted
+    #: a predicate, or paths in the claims with the values that are accepted
     claims: Predicate | Mapping[str, object]
     #: seconds since the person proved themselves, at most
     max_age: float
@@ -169,16 +171,15 @@ def held(kind: str, names: object, *, every: bool = False) -> Held:
 def claimed(check: object) -> Claims:
     """A need of claims.
 
-    :param check: is given the claims and returns True to let the person in; or names of claims
-        with the values that are accepted, of which a claim that is a list must have one.
+    :param check: is given the claims and returns True to let the person in; or paths in the claims
+        with the values that are accepted, of which a claim that is a list must have one, as in
+        ``DIFY_OAUTH_ALLOWED_CLAIMS``.
     :raises ValueError: for what cannot decide.
     """
     if isinstance(check, Mapping):
-        accepted = {name: _accepted(name, values) for name, values in check.items()}
-        if not accepted:
-            raise ValueError("is empty; name a claim and the values that are accepted")
-        label = " and ".join(f"{n} = {' or '.join(map(str, v))}" for n, v in accepted.items())
-        return Claims(lambda claims: all(_has(claims, n, v) for n, v in accepted.items()), label)
+        accepted = [(parse_path(path), values) for path, values in judge_claims(check).items()]
+        label = " and ".join(f"{'.'.join(p)} = {' or '.join(v)}" for p, v in accepted)
+        return Claims(lambda claims: all(_has(claims, p, v) for p, v in accepted), label)
     if not callable(check) or inspect.iscoroutinefunction(check):
         raise ValueError(
             "is neither a plain function nor a dictionary; write {'department': ['sales']}"
@@ -219,20 +220,8 @@ def _listed(value: object) -> tuple[Any, ...]:
     return tuple(sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)
 
 
-def _accepted(name: object, values: object) -> tuple[Any, ...]:
-    listed = values if isinstance(values, (list, tuple, set, frozenset)) else [values]
-    if not isinstance(name, str) or not name or not listed:
-        raise ValueError("names a claim without values; write {'department': ['sales']}")
-    if not all(isinstance(value, (str, int)) for value in listed):
-        raise ValueError(f"accepts for {name!r} what is no text, number or True; write such")
-    return tuple(listed)
-
-
-def _has(claims: Mapping[str, Any], name: str, accepted: tuple[Any, ...]) -> bool:
-    value = claims.get(name)
-    values = value if isinstance(value, list) else [value]
-    # Python takes True for 1; a claim of another type is another claim.
-    return any(type(x) is type(y) and x == y for x in values for y in accepted)
+def _has(claims: Mapping[str, Any], path: tuple[str, ...], accepted: tuple[str, ...]) -> bool:
+    return any(spoken(value) in accepted for value in values_at(claims, path))
 
 
 _MAKERS: dict[str, Callable[[Any], Need]] = {

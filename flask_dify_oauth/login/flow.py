@@ -28,7 +28,6 @@ from .admission import Admission
 from .clients import Clients
 from .parameters import single
 from .redirects import see_other
-from .step_up import asked_of
 from .transaction import Opened, Transactions
 from .vaulted import vaulted
 
@@ -139,6 +138,7 @@ class SignIn:
         self, request: Request, opened: Opened, state: str, answer: Mapping[str, str | None]
     ) -> Response:
         from ..access.listing import note_of
+        from .step_up import asked_of
 
         transaction, code = opened.transaction, answer["code"]
         if opened.expired:

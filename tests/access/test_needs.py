@@ -135,7 +135,10 @@ CLAIMS: dict[str, tuple[Any, dict[str, Any], bool]] = {
     "one of two": ({"a": "1", "b": True}, {"a": "1", "b": False}, False),
     "a number is no truth": ({"b": True}, {"b": 1}, False),
     "a truth is no number": ({"b": 1}, {"b": True}, False),
-    "a text is no number": ({"b": 1}, {"b": "1"}, False),
+    "a number in words": ({"b": 1}, {"b": "1"}, True),
+    "a member of a member": ({"a.b": "c"}, {"a": {"b": ["x", "c"]}}, True),
+    "a name with a dot": ({"a.b": "c"}, {"a.b": "c"}, False),
+    "a name that is an address": ({"https://x.example/r": "c"}, {"https://x.example/r": "c"}, True),
     "a dictionary is no text": ({"b": "c"}, {"b": {"c": 1}}, False),
 }
 
@@ -176,9 +179,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a coroutine": (lambda: claims_required(later), "plain function"),  # type: ignore[arg-type]
     "a text": (lambda: claims_required("department"), "plain function"),  # type: ignore[arg-type]
     "no claim": (lambda: claims_required({}), "is empty"),
-    "no value": (lambda: claims_required({"a": []}), "without values"),
-    "a claim without a name": (lambda: claims_required({"": "a"}), "without values"),
+    "no value": (lambda: claims_required({"a": []}), "is empty"),
+    "a claim without a name": (lambda: claims_required({"": "a"}), "a name that"),
     "a value that no claim has": (lambda: claims_required({"a": [None]}), "no text"),
+    "an address that may be unverified": (lambda: claims_required({"email": "a@b.c"}), "domain:"),
     "no time": (lambda: fresh_login_required(max_age=0), "is 0"),
     "less than a sign-in takes": (lambda: fresh_login_required(max_age=29), "from 30"),
     "for ever": (lambda: fresh_login_required(max_age=float("inf")), "is inf"),
