@@ -1,6 +1,7 @@
 """A company's own sign-in, by OpenID Connect, in front of Flask applications."""
 
 from .access.bearer import bearer_required
+from .access.foreign import allow_cross_site_writes
 from .access.guards import (
     acr_required,
     claims_required,
@@ -22,6 +23,7 @@ __all__ = [
     "Identity",
     "SignInRefused",
     "acr_required",
+    "allow_cross_site_writes",
     "bearer_required",
     "claims_required",
     "current_user",

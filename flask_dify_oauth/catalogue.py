@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from . import judging, judging_files
-from .judging_addresses import judge_addresses
+from .judging_addresses import judge_addresses, judge_origins
 from .judging_keys import judge_private_keys
 
 __all__ = ["ENTRA_HOSTS", "GOOGLE_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
@@ -181,6 +181,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PATH_RULES", _listed, None,
             "Who may ask for which paths: a list of rules, of which the first that fits decides."
             " With it, everything is closed that no rule opens."),
+    Setting("CORS_ORIGINS", judge_origins, (),
+            "Front ends on other origins, such as `https://notes.example.com`: their scripts may"
+            " call this application with the person's session, and people come back to them after"
+            " signing in. Needs flask-cors."),
+    Setting("ALLOW_CROSS_SITE_WRITES", judging.judge_flag, False,
+            "`True` lets pages of other sites write in the name of whoever is signed in."),
     Setting("URL_PREFIX", judging.judge_prefix, "",
             "A path in front of `/login`, `/callback`, `/logout` and the other routes."),
     Setting("APP_NAME", judging.judge_text, None, "The application's name on pages."),

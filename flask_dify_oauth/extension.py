@@ -131,6 +131,10 @@ class DifyOAuth(InViews):
             app.register_blueprint(make_admin_blueprint(settings.url_prefix, settings.admin_key))
         app.register_error_handler(DifyOAuthError, answer_failure)
         app.context_processor(_template_names)
+        if settings.cors_origins:
+            from .login.cors import open_to
+
+            open_to(app, settings.cors_origins)
         if settings.path_rules is not None:
             from .access.enforcement import enforce
             from .access.policy import Policy, parse_rules

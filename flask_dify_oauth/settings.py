@@ -103,6 +103,8 @@ class Settings(Struct, frozen=True):
     api_dpop_required: bool
     api_scopes: tuple[str, ...]
     api_introspection_max_age: float
+    allow_cross_site_writes: bool
+    cors_origins: tuple[str, ...]
     #: as written; ``access.policy`` reads them
     path_rules: list[Any] | None
     secret_keys: tuple[bytes, ...]

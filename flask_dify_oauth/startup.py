@@ -42,7 +42,7 @@ def read_configuration(
             problems.append(f"SECRET_KEY_FILE {error}.")
     if type(app.session_interface) is not SecureCookieSessionInterface:
         problems.append("app.session_interface is set already; remove the other session extension.")
-    problems += _problems_of_rules(app)
+    problems += _problems_of_rules(app) + _problems_of_cors(app)
     try:
         settings = load_settings(app.config)
         sink = open_sink(settings, sink)
@@ -53,6 +53,19 @@ def read_configuration(
     if problems or settings is None or store is None:
         raise ConfigurationError(problems)
     return settings, store, sink
+
+
+def _problems_of_cors(app: Flask) -> list[str]:
+    if not app.config.get(f"{PREFIX}CORS_ORIGINS"):
+        return []
+    from .login.cors import cors_is_installed
+
+    if cors_is_installed():
+        return []
+    return [
+        f"{PREFIX}CORS_ORIGINS needs flask-cors, which is not installed;"
+        " run: pip install 'flask-dify-oauth[cors]'."
+    ]
 
 
 def _problems_of_rules(app: Flask) -> list[str]:

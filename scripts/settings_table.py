@@ -81,6 +81,9 @@ CHINESE: dict[str, str] = {
     " `https://example.com/roles`。不设置时由预设决定。",
     "PATH_RULES": "谁可以访问哪些路径：一个规则列表，由第一条匹配的规则决定。设置后，没有规则开放的"
     "一切都是关闭的。",
+    "CORS_ORIGINS": "其他源（origin）上的前端，例如 `https://notes.example.com`：它们的脚本可以使用用户的"
+    "会话调用本应用，用户登录后可以回到它们的页面。需要 flask-cors。",
+    "ALLOW_CROSS_SITE_WRITES": "设为 `True` 时，允许其他网站的页面以已登录用户的名义进行写操作。",
     "URL_PREFIX": "加在 `/login`、`/callback`、`/logout` 等路由前面的路径。",
     "APP_NAME": "本应用在页面上显示的名称。",
     "IDLE_LIFETIME": "多少秒没有请求后会话结束。",
@@ -143,7 +146,7 @@ def escape(text: str) -> str:
 def default(setting: Setting, unset: str) -> str:
     """A default as it would be written into the configuration."""
     value = setting.default
-    if value is None or value in ("", {}):
+    if value is None or value in ("", {}, ()):
         return unset
     if isinstance(value, tuple):
         value = " ".join(value)

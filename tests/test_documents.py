@@ -31,6 +31,7 @@ RUN_ELSEWHERE = (
     *READMES,  # test_the_program_of_the_readme
     "docs/apis.md",  # tests/bearer/test_document.py
     "docs/guards.md",  # tests/access/test_document.py
+    "docs/single-page.md",  # tests/access/test_document.py, tests/browser/test_front_end.py
     "docs/path-rules.md",  # tests/access/test_document.py
     "docs/other-extensions.md",  # tests/integrations/test_document.py
 )
@@ -113,6 +114,7 @@ def test_what_a_cell_must_not_hold_is_escaped() -> None:
         (None, "–"),
         ("", "–"),
         ({}, "–"),
+        ((), "–"),
         (True, "`True`"),
         (3600.0, "`3600`"),
         (0.5, "`0.5`"),

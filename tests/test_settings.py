@@ -92,6 +92,8 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
     "GROUPS_CLAIM": ("a.b", ("a.b",), "a..b"),
     "ROLES_CLAIM": (["a", "b"], ("a", "b"), [""]),
     "PATH_RULES": (({"path": "/"},), [{"path": "/"}], "x"),
+    "CORS_ORIGINS": ("https://A.example:443", ("https://a.example",), "*"),
+    "ALLOW_CROSS_SITE_WRITES": ("yes", True, "some"),
     "URL_PREFIX": ("/auth", "/auth", "auth"),
     "APP_NAME": ("Portal", "Portal", ["Portal"]),
     "IDLE_LIFETIME": ("120", 120.0, 59),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 
 from ..errors import Forbidden
+from ..sessions import cookies
+from .foreign import refuse_cross_site_writes
 from .guarding import gatekeeper, turned_away
 
 if TYPE_CHECKING:
@@ -25,10 +27,13 @@ def enforce(app: Flask, policy: Policy) -> None:
     doors = {rule.accept: _door(rule.accept) for rule in policy.rules}
 
     def guard() -> Response | None:
-        if gatekeeper().owns_endpoint(request.endpoint):
+        keeper = gatekeeper()
+        if keeper.owns_endpoint(request.endpoint):
             return None
         rule = policy.rule_for(request.method, request.path)
         if rule.who == "anyone":
+            if cookies.named(request, keeper.sessions.cookie_name):
+                refuse_cross_site_writes(keeper)
             return None
         door = doors.get(rule.accept)
         answer = turned_away(rule.needs, door, people=not rule.machines, tell=rule.tell)

@@ -39,5 +39,11 @@ class Gatekeeper(Protocol):
     def challenge(self) -> Response:
         """The answer to a request of somebody unknown: the way to sign in, or 401."""
 
+    def is_foreign(self) -> bool:
+        """Whether another site may have caused this request, where that matters."""
+
+    def is_preflight(self) -> bool:
+        """Whether a browser asks beforehand for a page of a named origin."""
+
     def owns_endpoint(self, endpoint: str | None) -> bool:
         """Whether a route belongs to the sign-in itself."""

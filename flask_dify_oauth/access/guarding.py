@@ -11,6 +11,8 @@ from flask import Response, current_app
 from flask.views import View
 
 from ..errors import BearerRefused
+from .bearer import comes_with_token
+from .foreign import refuse_cross_site_writes
 from .identity import current_identity
 
 if TYPE_CHECKING:
@@ -52,9 +54,12 @@ def turned_away(
     :param people: whether programs stay out that speak for themselves.
     :param tell: whether the answer may say what is missing.
     :raises BearerRefused: the access token that was sent, or that was not, lets nobody in.
+    :raises InvalidRequest: another site may have caused the request, which would change something.
     :raises Forbidden, StepUpNeeded: the person lacks something.
     """
     keeper = gatekeeper()
+    if keeper.is_preflight():
+        return Response(status=204)  # its headers are flask-cors' concern; no view runs
     if door is not None:
         from .bearer import admit, offer_token
 
@@ -67,6 +72,8 @@ def turned_away(
         return unknown
     if who.is_machine and people:
         raise BearerRefused("a program speaks for itself", code="people_only", status=403)
+    if not comes_with_token():
+        refuse_cross_site_writes(keeper)
     if keeper.recheck is not None and (answer := keeper.recheck()) is not None:
         return answer
     if needs:

@@ -16,7 +16,7 @@ from flask import Flask, Response, g
 
 from ..access import events, guards
 from ..access.identity import NOBODY, Identity, current_identity
-from ..errors import Forbidden
+from ..errors import Forbidden, InvalidRequest
 from ..login.parts import current_parts
 
 __all__ = ["LoginManager"]
@@ -42,7 +42,11 @@ class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
     def _load_user(self) -> None:
         # Whatever else Flask-Login would look at (its own session keys, cookies, headers) counts
         # for nothing.
-        answer = guards.turned_away()
+        answer: Response | InvalidRequest | None
+        try:
+            answer = guards.turned_away()
+        except InvalidRequest as error:  # another site's write: nobody, and guarded views say why
+            answer = error
         g.dify_oauth_turned_away = answer
         self._update_request_context_with_user(current_identity() if answer is None else None)
 
@@ -53,7 +57,9 @@ def _nobody() -> Identity:
 
 def _answer() -> Response:
     """The answer that ``flask_login.login_required`` gives to whom it does not let in."""
-    answer: Response | None = g.get("dify_oauth_turned_away")
+    answer: Response | InvalidRequest | None = g.get("dify_oauth_turned_away")
+    if isinstance(answer, InvalidRequest):
+        raise answer
     return current_parts().challenge() if answer is None else answer
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Request
 
+from ..access.foreign import is_foreign
 from ..errors import InsecureTransport
 from ..judging import is_loopback_host
 from ..settings import Settings
@@ -27,6 +28,7 @@ class Addresses:
         self._external = settings.external_url
         self._https = settings.https
         self._prefix = settings.url_prefix
+        self._fronts = settings.cors_origins
         self._several = len(settings.providers) > 1
         self._after_logout = settings.logout_next or ()
 
@@ -69,6 +71,15 @@ class Addresses:
         """The application's origin (RFC 6454)."""
         return origin_of(self._external or request.host_url)
 
+    def is_foreign(self, request: Request) -> bool:
+        """Whether another site may have caused a request; front ends that are named are ours."""
+        return is_foreign(request, self.origin(request), self._fronts)
+
+    def front(self, request: Request) -> str | None:
+        """The origin of the front end whose script asks, if it is one that is named."""
+        sent = request.headers.get("Origin")
+        return sent if sent in self._fronts else None
+
     def base_path(self, request: Request) -> str:
         """What stands before every path of the application, without a slash at its end."""
         if request.root_path or self._external is None:
@@ -95,6 +106,11 @@ class Addresses:
         address = self.base_path(request) + self._prefix + path
         return f"{address}?{urlencode(given)}" if given else address
 
+    def route_for_script(self, request: Request, path: str, /, **query: str | None) -> str:
+        """The same; whole, where it goes to the script of a front end on another origin."""
+        address = self.route(request, path, **query)
+        return address if self.front(request) is None else self.origin(request) + address
+
     def home(self, request: Request) -> str:
         """The application's first page."""
         return self.base_path(request) + "/"
@@ -102,9 +118,15 @@ class Addresses:
     def safe_next(self, request: Request, target: str | None, *, default: str | None = None) -> str:
         """A page of this application, no step of the sign-in; see :func:`redirects.safe_next`.
 
+        Pages of front ends that are named are pages of the application.
+
         :param default: in place of all else; the first page where it is None.
         """
         other = self.home(request) if default is None else default
+        for front in self._fronts:
+            if target is not None and f"{target}/".startswith(f"{front}/"):
+                page = safe_next(target.removeprefix(front) or "/", default="")
+                return front + page if page else other
         checked = safe_next(target, origin=self.origin(request), default=other)
         below = checked.partition("?")[0].removeprefix(self.base_path(request) + self._prefix)
         return other if below.split("/")[1:2] and below.split("/")[1] in _STEPS else checked
@@ -116,7 +138,13 @@ class Addresses:
         return self.safe_next(request, target, default="") or None
 
     def way_back(self, request: Request) -> str:
-        """Where a person wants to be after signing in: this page, or the one with the form."""
+        """Where a person wants to be after signing in: this page, or the one with the form.
+
+        For the script of a front end it is a page there, of which the browser may tell no more than
+        the origin.
+        """
+        if (front := self.front(request)) is not None:
+            return self.safe_next(request, request.referrer, default=f"{front}/")
         if request.method in ("GET", "HEAD"):
             return self.safe_next(request, page_of(request, self.base_path(request)))
         return self.safe_next(request, request.referrer)

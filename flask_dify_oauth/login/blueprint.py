@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, request
 
+from ..access.foreign import allow_cross_site_writes
 from ..access.guards import login_required
-from ..access.identity import current_identity
 from ..errors import DifyOAuthError, InvalidRequest
 from .failures import answer_any
 from .forms import Forms
@@ -56,7 +55,8 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
     )
     blueprint.add_url_rule("/frontchannel-logout", "frontchannel_logout", _frontchannel_logout)
     blueprint.add_url_rule("/me", "me", _me)
-    sessions = login_required(_sessions)
+    # It looks at its form itself, and knows browsers that tell less.
+    sessions = allow_cross_site_writes(login_required(_sessions))
     blueprint.add_url_rule("/sessions", "sessions", sessions, methods=["GET", "POST"])
     blueprint.after_request(_harden)
     blueprint.register_error_handler(Exception, answer_any)
@@ -153,22 +153,9 @@ def _sessions() -> Response:
 
 
 def _me() -> Response:
-    identity = current_identity()
-    if not identity:
-        return current_parts().challenge(as_json=True)
-    told = {
-        "issuer": identity.issuer,
-        "subject": identity.subject,
-        "provider": identity.provider,
-        "name": identity.name,
-        "email": identity.email or None,
-        "email_verified": identity.email_verified,
-        "username": identity.username or None,
-        "groups": identity.groups,
-        "roles": identity.roles,
-        "signed_in_at": identity.signed_in_at,
-    }
-    return Response(json.dumps(told), mimetype="application/json")
+    from .me import answer_me
+
+    return answer_me()
 
 
 def _harden(response: Response) -> Response:

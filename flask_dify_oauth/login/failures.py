@@ -123,6 +123,7 @@ def _to_sign_in(error: NotSignedIn, *, as_json: bool) -> Response:
     addresses = current_parts().addresses
     login = addresses.route(request, "/login", next=error.next_url)
     if as_json:
+        login = addresses.route_for_script(request, "/login", next=error.next_url)
         headers = {"WWW-Authenticate": f'Session realm="sign-in", login="{login}"'}
         return error_response(error, as_json=True, headers=headers, members={"login": login})
     if isinstance(error, GrantGone) and not error.restart:

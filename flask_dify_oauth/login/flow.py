@@ -26,6 +26,7 @@ from ..sessions.tombstones import Birth
 from .address import Addresses
 from .admission import Admission
 from .clients import Clients
+from .pages import page
 from .parameters import single
 from .redirects import see_other
 from .transaction import Opened, Transactions
@@ -187,7 +188,7 @@ class SignIn:
         except AuditUnavailable:
             self._sessions.end(current)
             raise
-        return see_other(transaction.next_url)
+        return _go_on(transaction.next_url)
 
     def _again(self, request: Request, opened: Opened, code: str) -> Response:
         """A callback of this browser that is good for nothing any more: start once more.
@@ -197,7 +198,7 @@ class SignIn:
         """
         transaction = opened.transaction
         if current_identity():
-            return see_other(transaction.next_url)
+            return _go_on(transaction.next_url)
         if transaction.attempt:
             raise TransactionLost("a second callback in a row is of no use", code=code)
         return self.start(
@@ -215,11 +216,20 @@ class SignIn:
             raise error
         next_url = self._addresses.safe_next(request, lost.next_url)
         if current_identity():
-            return see_other(next_url)
+            return _go_on(next_url)
         if lost.attempt:
             error.code = "cookies_blocked"
         error.next_url, error.restart = next_url, not lost.attempt
         raise error
+
+
+def _go_on(next_url: str) -> Response:
+    """To the page that the person wanted.
+
+    Browsers hold a form's redirects to the form's policy, and that of a provider may know of this
+    application alone; so the way to a front end on another origin begins at a page of ours.
+    """
+    return see_other(next_url) if next_url.startswith("/") else page("onward", url=next_url)
 
 
 def _kept(session: Session, identity: Identity) -> dict[str, Any]:

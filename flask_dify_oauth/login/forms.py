@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 from ..sealing import BrokenSeal, Keyring
 from ..sessions.interface import SessionInterface
 
-__all__ = ["Forms", "form_of", "is_foreign"]
+__all__ = ["Forms", "form_of"]
 
 #: bytes of a form of ours
 _MOST_FORM = 10_000
@@ -23,19 +23,6 @@ def form_of(request: Request) -> MultiDict[str, str]:
     """
     request.max_content_length = _MOST_FORM
     return request.form
-
-
-def is_foreign(request: Request, origin: str) -> bool:
-    """Whether another site may have caused a POST.
-
-    By Fetch Metadata, else by ``Origin``; a client that sends neither is no browser of today, and
-    nobody can make it act against its will.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    sent = request.headers.get("Origin")
-    return sent is not None and sent.lower() != origin
 
 
 class Forms:
@@ -53,9 +40,12 @@ class Forms:
         """Hidden fields for our own form: it sends no origin, and old browsers no metadata."""
         return {"token": self._keyring.sign(self._purpose, self._session_mark())}
 
-    def are_ours(self, request: Request, origin: str) -> bool:
-        """Whether the person sent this POST from a page of this application."""
-        return not is_foreign(request, origin) or self._has_token(request)
+    def are_ours(self, request: Request, *, foreign: bool) -> bool:
+        """Whether the person sent this POST from a page of this application.
+
+        :param foreign: whether, by its headers alone, another site may have caused it.
+        """
+        return not foreign or self._has_token(request)
 
     def _has_token(self, request: Request) -> bool:
         try:

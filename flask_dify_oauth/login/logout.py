@@ -84,7 +84,7 @@ class SignOut:
         if not identity:
             return self._leave(request, wish)
         if request.method == "POST":
-            willed = self._forms.are_ours(request, self._addresses.origin(request))
+            willed = self._forms.are_ours(request, foreign=self._addresses.is_foreign(request))
         else:
             willed = _is_own_navigation(request)
         return self._end(request, identity, wish) if willed else self._ask(request, identity, wish)

@@ -71,7 +71,7 @@ class OwnSessions:
         here = self._addresses.route(request, "/sessions")
         if request.method != "POST":
             return self._page(request, identity, mine)
-        if not self._forms.are_ours(request, self._addresses.origin(request)):
+        if not self._forms.are_ours(request, foreign=self._addresses.is_foreign(request)):
             error = InvalidRequest("another site asked to end sessions", code="foreign_request",
                                    status=403, next_url=here)  # fmt: skip
             error.session_stays = True

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response, current_app, request
 from msgspec import Struct
 
+from ..access.foreign import is_preflight
 from ..sealing import Keyring
 from ..sessions.interface import SessionInterface
 from ..settings import Settings
@@ -55,6 +56,15 @@ class Parts(Struct, eq=False):
     audit_sink: AuditSink | None
     recheck: Callable[[], Response | None] | None = None
     policy: Policy | None = None
+
+    def is_foreign(self) -> bool:
+        """Whether another site may have caused this request, where the settings mind."""
+        minds = not self.settings.allow_cross_site_writes
+        return minds and self.addresses.is_foreign(request)
+
+    def is_preflight(self) -> bool:
+        """Whether a browser asks beforehand for a page of a named origin."""
+        return is_preflight(request, self.settings.cors_origins)
 
     def owns_endpoint(self, endpoint: str | None) -> bool:
         """Whether a route belongs to the sign-in itself."""

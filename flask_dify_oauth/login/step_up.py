@@ -41,7 +41,7 @@ def answer_step_up(error: StepUpNeeded) -> Response:
     parts, identity = current_parts(), current_identity()
     session = current_session()
     asked: Mapping[str, str] = {} if session is None else session.get(ASKED_KEY, {})
-    login = parts.addresses.route(
+    login = parts.addresses.route_for_script(
         request,
         "/login" if parts.clients.only else f"/login/{identity.provider}",
         next=error.next_url,

@@ -21,6 +21,7 @@ from flask import Blueprint, Response, request
 
 from ..access import events, listing
 from ..access.authorization import read_authorization
+from ..access.foreign import is_foreign
 from ..errors import (
     AdminKeyRefused,
     AuditUnavailable,
@@ -30,7 +31,6 @@ from ..errors import (
     UnknownSession,
 )
 from ..login.failures import log_failure, unexpected
-from ..login.forms import is_foreign
 from ..login.pages import error_response, secure_headers
 from ..login.parameters import single
 from ..login.parts import current_parts

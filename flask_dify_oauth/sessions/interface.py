@@ -108,7 +108,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         values = cookies.named(request, self.cookie_name)
         if len(values) != 1 or not _COOKIE.fullmatch(values[0]):
             return {}
-        stored = self.store.read(self._get_store_id(values[0]))
+        read = self.store.read if session.slides else self.store.look
+        stored = read(self._get_store_id(values[0]))
         data = None if stored is None else record.decode(stored.record)
         if data is None:
             return {}
@@ -157,7 +158,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
                 changed = session.stored is not None
             if changed:
                 self._on_change(before or {}, data, key)
-        elif session.stored and self._due(session.stored, now):
+        elif session.stored and session.slides and self._due(session.stored, now):
             try:
                 self.store.touch(self._get_store_id(session.cookie), now + self._idle)
             except StoreUnavailable as error:  # costs the session a minute, not the answer

@@ -39,6 +39,8 @@ class Session(SessionMixin):
         self.seen: tuple[Any, Any] | None = None
         self.modified = False
         self.accessed = False
+        #: whether this request is use of the session, which prolongs it
+        self.slides = True
         #: the cookie must be sent, or taken away, with this answer
         self.send_cookie = False
 

@@ -117,3 +117,14 @@ def test_path_rules(run: Run) -> None:
         re.MULTILINE | re.DOTALL,
     )
     assert shown.stdout.replace("somebody", "bob@example.com") == told
+
+
+def test_single_page(run: Run) -> None:
+    client, stranger = client_of(app := run("single-page.md")), stranger_of(app)
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    assert client.post("/api/notes", json={"text": "milk"}).status_code == 201
+    assert client.post("/api/notes", json={"text": "evil"}, headers=foreign).status_code == 403
+    assert client.get("/api/notes").json == [{"text": "milk", "by": "Alice"}]
+    assert client.post("/shared/widget", headers=foreign).status_code == 200
+    answer = stranger.get("/api/notes", headers={"Sec-Fetch-Mode": "cors"})
+    assert (answer.status_code, answer.json["login"]) == (401, "/login?next=%2Fapi%2Fnotes")

@@ -14,7 +14,7 @@ RELYING_PARTY = [
 #: operations (A97); there are no chunked cookies (A41)
 ATTACKS = [
     *range(1, 13), *range(33, 41), *range(42, 52), *range(57, 66), *range(69, 88),
-    *range(88, 97), *range(98, 102), *range(14, 17), 19, *range(22, 29),
+    *range(88, 97), *range(98, 102), *range(14, 17), 19, *range(22, 29), 31, 32,
 ]  # fmt: skip
 
 

@@ -25,7 +25,12 @@ def app(app: Flask) -> Flask:
     def theirs() -> str:
         return f"hello {flask_login.current_user.name}"
 
-    @app.get("/who")
+    @app.post("/theirs")
+    @flask_login.login_required
+    def write() -> str:
+        return "written"
+
+    @app.route("/who", methods=["GET", "POST"])
     def who() -> Any:
         user = flask_login.current_user
         return jsonify(
@@ -125,3 +130,13 @@ def test_whoever_is_out_at_the_provider_is_out_for_them_too(app: Flask, browser:
     parts.recheck = lambda: parts.challenge()
     assert browser.open("/theirs").status_code == 303
     assert browser.fetch("/who").json["known"] is False
+
+
+def test_another_sites_write_is_nobodys(browser: Browser) -> None:
+    browser.sign_in("/private")
+    evil = {"Origin": "https://evil.example.com", "Sec-Fetch-Site": "cross-site"}
+    assert browser.open("/theirs", method="POST").text == "written"
+    answer = browser.fetch("/theirs", method="POST", headers=evil)
+    assert (answer.status_code, answer.json["error"]) == (403, "foreign_request")
+    assert browser.fetch("/who", method="POST", headers=evil).json["known"] is False
+    assert browser.fetch("/theirs", headers=evil).status_code == 200  # reading
