@@ -203,6 +203,7 @@ class Admission:
                 )
         except SignInRefused as error:
             error.account = error.account or account_of(identity)
+            error.person = (identity.issuer, identity.subject)
             raise
         return identity
 

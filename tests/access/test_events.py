@@ -117,6 +117,7 @@ def test_failures_and_refusals_are_told_apart(browser: Browser, trail: Trail) ->
     (refused,) = trail.take()
     assert told([refused]) == [("sign_in", "refused", "sign_in_refused")]
     assert refused.detail == "not in the group staff"
+    assert (refused.issuer, refused.subject) == (browser.provider.issuer, "demo-4f1c8e20")
 
 
 def test_access_denied_is_recorded_for_people_and_not_for_nobody(

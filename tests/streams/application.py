@@ -47,9 +47,10 @@ def add_views(app: Flask, oauth: DifyOAuth, folder: Path) -> None:
     @app.get("/in/<name>")
     def sign_in(name: str) -> str:
         sessions = app.extensions["dify_oauth"].sessions
-        identity = Identity(ISSUER, name, "default", name, signed_in_at=int(time.time()))
+        issuer = app.config["DIFY_OAUTH_ISSUER"]
+        identity = Identity(issuer, name, "default", name, signed_in_at=int(time.time()))
         data = {IDENTITY_KEY: encode_identity(identity)}
-        owner = Owner(ISSUER, name, f"sid-{name}")
+        owner = Owner(issuer, name, f"sid-{name}")
         note = note_of(request, identity)
         sessions.start(sessions.current(), data, {"access_token": "t"}, owner=owner, note=note)
         return "in"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import requests
 
+from flask_dify_oauth.demo import DemoProvider
+from flask_dify_oauth.demo.logout import make_logout_token
 from tests.redis import servers as redis_servers
 from tests.streams.application import ISSUER
 from tests.streams.servers import KINDS, Listener, Server, Socket, serving
@@ -124,6 +131,48 @@ def test_a_session_that_the_application_cleared(server: Server) -> None:
     assert stream.begun.wait(10)
     requests.get(f"{server.url}/clear", cookies=cookies, timeout=10)
     assert ended_soon([stream], time.time()) < SOON
+
+
+def test_ended_by_an_administrator_over_http_and_by_the_provider(
+    op: DemoProvider, tmp_path: Path
+) -> None:
+    key = secrets.token_urlsafe(32)
+    with serving("gthread", tmp_path, ISSUER=op.issuer, ADMIN_KEY=key) as server:
+        streams = listen(server, "/blocked/20", 5, "alice")
+        answer = requests.delete(
+            f"{server.url}/admin/sessions",
+            params={"issuer": op.issuer, "subject": "alice"},
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=10,
+        )
+        revoked = time.time()
+        assert answer.json() == {"ended": 5}
+        assert ended_soon(streams, revoked) < SOON
+        streams = listen(server, "/blocked/20", 5, "bob")
+        told = SimpleNamespace(account=SimpleNamespace(subject="bob"), sid="sid-bob")
+        token = make_logout_token(op, "app", cast(Any, told))
+        call = f"{server.url}/backchannel-logout"
+        assert requests.post(call, data={"logout_token": token}, timeout=10).status_code == 200
+        assert ended_soon(streams, time.time()) < SOON
+
+
+@pytest.mark.parametrize("reached", ["end_oldest", "refuse_new"])
+def test_twenty_sign_ins_at_once_in_several_workers_leave_as_many_as_may_be(
+    tmp_path: Path, reached: str
+) -> None:
+    limits = {"SESSION_LIMIT": "3", "SESSION_LIMIT_REACHED": reached}
+    with (
+        serving("gthread", tmp_path, ADMIN_KEY="k" + secrets.token_hex(32), **limits) as server,
+        ThreadPoolExecutor(20) as pool,
+    ):
+
+        def sign_in(_: int) -> int:
+            return requests.get(f"{server.url}/in/alice", timeout=20).status_code
+
+        answers = sorted(pool.map(sign_in, range(20)))
+        listed = json.loads(server.command("sessions", "list", "--json"))
+        assert len(listed) == 3
+        assert answers == ([200] * 20 if reached == "end_oldest" else [200] * 3 + [403] * 17)
 
 
 def test_on_redis_with_and_without_the_near_cache(tmp_path: Path) -> None:
