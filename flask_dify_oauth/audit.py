@@ -66,7 +66,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def line(self) -> str:
         """The record as JSON in one line of ASCII, without an end of line."""
-        return json.dumps(msgspec.to_builtins(self)).replace("\x7f", "\\u007f")
+        return json.dumps(msgspec.to_builtins(self))
 
 
 class AuditSink(Protocol):

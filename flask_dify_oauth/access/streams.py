@@ -47,7 +47,7 @@ class Watched(Iterator[T], Generic[T]):
         if self._closed:
             raise StopIteration
         answer = self._next()
-        if answer is None or self._over():
+        if answer is None:
             self.close()
             raise StopIteration
         value, error = answer
