@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import itertools
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,9 +69,8 @@ class _Guard:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
-        self._lock = threading.Lock()
-        #: the minute, and how many were refused in it
-        self._minute, self._refused = 0, 0
+        #: the minute, and what counts those that are refused in it
+        self._minute, self._refused = 0, itertools.count(1)
 
     def actor(self) -> str:
         """Who sent this request, as audit records name them.
@@ -95,10 +94,9 @@ class _Guard:
 
     def _note(self) -> None:
         """Record a refusal; a flood of them leaves few."""
-        with self._lock:
-            minute = int(time.time() // 60)
-            self._refused = self._refused + 1 if minute == self._minute else 1
-            self._minute, count = minute, self._refused
+        if (minute := int(time.time() // 60)) != self._minute:
+            self._minute, self._refused = minute, itertools.count(1)
+        count = next(self._refused)
         if count <= _EACH or str(count).rstrip("0") == "1":
             events.record("admin_refused", outcome="refused", reason="admin_key", count=count)
 

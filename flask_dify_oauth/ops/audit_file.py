@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from pathlib import Path
 
 from ..audit import Record
@@ -13,13 +12,29 @@ __all__ = ["FileSink"]
 
 #: follows no link; Windows does not know this
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _PLAIN
+
+
+class _Open:
+    """A file that is open for as long as any thread writes to it: nobody closes it under them."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, _FLAGS, 0o600)
+        found = os.fstat(self.number)
+        _judge(found)
+        self.inode = (found.st_dev, found.st_ino)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
 
 
 class FileSink:
-    """Appends each record by one write, so that processes do not tear each other's lines.
+    """Appends each record by one write, so that nobody tears the line of another.
 
-    A file that was renamed or removed, as ``logrotate`` does, is begun anew by the next record.
-    Nothing is forced to the disk: a power cut may cost the last seconds.
+    There is no lock, which a fork could leave locked. A file that was renamed or removed, as
+    ``logrotate`` does, is begun anew by the next record. Nothing is forced to the disk: a power cut
+    may cost the last seconds.
 
     :param path: the file; made when missing, readable by its owner alone. Its folder must stand.
     :raises OSError: when it cannot be written, or others may write it.
@@ -27,10 +42,7 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._file = -1
-        #: device and inode of the file that is open
-        self._inode: tuple[int, int] | None = None
+        self._open: _Open | None = None
         #: the last write was cut short, and the line has no end
         self._torn = False
         self._check()
@@ -46,40 +58,24 @@ class FileSink:
             os.close(os.open(self._path, os.O_WRONLY | os.O_APPEND | _PLAIN))
 
     def write(self, record: Record) -> None:
-        line = record.line().encode() + b"\n"
-        with self._lock:
-            self._reopen()
-            line = b"\n" + line if self._torn else line
-            written = os.write(self._file, line)
-            self._torn = written < len(line)
-        if self._torn:
+        file = self._current()
+        line = (b"\n" if self._torn else b"") + record.line().encode() + b"\n"
+        written = os.write(file.number, line)
+        self._torn = written < len(line)
+        if written < len(line):
             raise OSError(f"{written} of {len(line)} bytes were written; is the disk full?")
 
-    def _reopen(self) -> None:
-        """Have the file open that stands under our path now."""
+    def _current(self) -> _Open:
+        """The file that stands under our path now."""
+        file = self._open
         try:
             found = self._path.lstat()
         except FileNotFoundError:
             found = None
-        if found is not None and (found.st_dev, found.st_ino) == self._inode:
-            return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _PLAIN
-        file = os.open(self._path, flags, 0o600)
-        try:
-            opened = os.fstat(file)
-            _judge(opened)
-        except OSError:
-            os.close(file)
-            raise
-        self.close()
-        self._file, self._inode = file, (opened.st_dev, opened.st_ino)
-        self._torn = False
-
-    def close(self) -> None:
-        """Close the file; the next record opens it again."""
-        if self._file >= 0:
-            os.close(self._file)
-        self._file, self._inode = -1, None
+        if file is None or found is None or (found.st_dev, found.st_ino) != file.inode:
+            file = self._open = _Open(self._path)
+            self._torn = False
+        return file
 
 
 def _judge(found: os.stat_result) -> None:

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sink(path: Path) -> Iterator[FileSink]:
-    made = FileSink(path)
-    yield made
-    made.close()
+def sink(path: Path) -> FileSink:
+    return FileSink(path)
 
 
 def record(number: int = 0, **more: Any) -> Record:
@@ -58,7 +56,6 @@ def test_an_application_writes_its_records(op: DemoProvider, build: Build, path:
     )  # fmt: skip
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     browser.close()
-    app.extensions["dify_oauth"].audit_sink.close()
 
 
 def test_a_file_that_is_there_is_appended_to(sink: FileSink, path: Path) -> None:
@@ -148,7 +145,6 @@ def test_a_device_without_space_fails_loudly_and_the_person_comes_in(
     browser.open("/logout", method="POST")
     assert [line["event"] for line in read(path)] == ["sign_out"]
     browser.close()
-    app.extensions["dify_oauth"].audit_sink.close()
 
 
 @pytest.mark.parametrize(
@@ -196,3 +192,22 @@ def test_what_is_put_in_its_place_later_is_not_written_to(sink: FileSink, path: 
     with pytest.raises(PermissionError):
         sink.write(record(3))
     assert path.read_text() == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_a_file_that_is_left_is_closed(sink: FileSink, path: Path) -> None:
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    sink.write(record(0))
+    before = files()
+    for number in range(20):
+        path.rename(path.with_suffix(f".{number}"))
+        sink.write(record(number))
+    assert files() == before
+    path.unlink()
+    path.touch(0o666)
+    path.chmod(0o666)
+    with pytest.raises(PermissionError):
+        sink.write(record(1))
+    assert files() <= before
