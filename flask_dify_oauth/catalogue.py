@@ -200,9 +200,15 @@ SETTINGS: tuple[Setting, ...] = (
             "What happens at a sign-in beyond that: the person's oldest session ends"
             " (`end_oldest`), or the new one is refused (`refuse_new`)."),
     Setting("REVALIDATE", partial(_seconds, least=10, most=31_536_000), None,
-            "Seconds after which a session is checked with the provider, by a refresh, so that a"
-            " disabled account is out and a changed role counts. Needs a refresh token. Off when"
-            " left out."),
+            "Seconds after which a session is checked with the provider, so that a disabled account"
+            " is out and a changed role counts. Off when left out."),
+    Setting("REVALIDATE_BY", partial(judging.judge_choice, choices=("refresh", "browser")),
+            "refresh",
+            "How a session is checked: by a `refresh`, which needs a refresh token, or by the"
+            " `browser`, whose next page view goes through the provider with `prompt=none`."),
+    Setting("SESSION_MANAGEMENT", judging.judge_flag, False,
+            "Whether pages may watch the provider's own session (OpenID Connect Session Management"
+            " 1.0). Blind in browsers without third-party cookies."),
     Setting("LOGOUT_SCOPE", partial(judging.judge_choice, choices=LOGOUT_SCOPES), "provider",
             "What log-out ends where the form does not say it: `here` (this session), `provider`"
             " (the browser's session at the provider as well) or `devices` (the person's other"

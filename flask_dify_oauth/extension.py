@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
+from markupsafe import Markup
 
 from .access import events, guards
 from .access.identity import current_user
@@ -16,12 +17,13 @@ from .login.admission import Admission, GroupsHook, Hook, Hooks, RoleMapper
 from .login.api import Api
 from .login.blueprint import make_blueprint
 from .login.clients import Clients
+from .login.endings import Endings
 from .login.failures import answer_failure, challenge
 from .login.farewell import Farewell
 from .login.flow import SignIn
 from .login.forms import Forms
 from .login.logout import SignOut
-from .login.parts import Parts
+from .login.parts import Parts, current_parts
 from .login.recheck import Recheck
 from .login.revocation import Revocation
 from .login.tokens import Tokens
@@ -86,7 +88,9 @@ class DifyOAuth(InViews):
         log_out_forms = Forms(keyring, sessions, "log-out form")
         revocation = Revocation(clients)
         admission = Admission(self._hooks, timeout=settings.http_timeout)
-        tokens = Tokens(settings, clients, addresses, sessions, revocation, admission)
+        endings = Endings(sessions, revocation)
+        tokens = Tokens(settings, clients, addresses, sessions, revocation, endings, admission)
+        by_refresh = settings.revalidate if settings.revalidate_by == "refresh" else None
         parts = app.extensions["dify_oauth"] = Parts(
             settings=settings,
             addresses=addresses,
@@ -99,6 +103,7 @@ class DifyOAuth(InViews):
                 sessions,
                 admission,
                 lifetime=settings.sign_in_lifetime,
+                watch=settings.session_management,
             ),
             sign_out=SignOut(
                 clients,
@@ -116,11 +121,17 @@ class DifyOAuth(InViews):
             admission=admission,
             challenge=challenge,
             audit_sink=audit_sink,
-            recheck=Recheck(tokens, settings.revalidate) if settings.revalidate else None,
+            recheck=Recheck(tokens, by_refresh) if by_refresh else None,
         )
+        if settings.watches:
+            from .login.watched import add_watching
+
+            add_watching(parts, transactions, endings, log_out_forms)
         app.session_interface = sessions
         several = len(settings.providers) > 1
-        app.register_blueprint(make_blueprint(settings.url_prefix, several=several))
+        app.register_blueprint(
+            make_blueprint(settings.url_prefix, several=several, watches=settings.watches)
+        )
         if settings.takes_tokens:
             from .login.api_blueprint import make_api_blueprint
 
@@ -196,4 +207,10 @@ class DifyOAuth(InViews):
 
 
 def _template_names() -> dict[str, Any]:
-    return {"current_user": current_user}
+    return {"current_user": current_user, "session_watch": _session_watch}
+
+
+def _session_watch() -> Markup:
+    """For the end of a page: what notices that the session is over elsewhere."""
+    watching = current_parts().watching
+    return Markup("") if watching is None else watching.frame(request)

@@ -91,6 +91,8 @@ class Settings(Struct, frozen=True):
     session_limit: int | None
     session_limit_reached: str
     revalidate: float | None
+    revalidate_by: str
+    session_management: bool
     logout_scope: str
     logout_next: tuple[str, ...] | None
     sign_in_lifetime: float
@@ -128,6 +130,11 @@ class Settings(Struct, frozen=True):
     def takes_tokens(self) -> bool:
         """Whether any access token counts."""
         return any(provider.api_audience for provider in self.providers.values())
+
+    @property
+    def watches(self) -> bool:
+        """Whether pages may notice that a session is over elsewhere."""
+        return self.session_management or self.revalidate_by == "browser"
 
     @property
     def refresh_patience(self) -> float:
@@ -215,6 +222,10 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     if idle is not None and absolute is not None and idle > absolute:
         reader.problems.append(
             f"{PREFIX}IDLE_LIFETIME is over {PREFIX}ABSOLUTE_LIFETIME; write a shorter one."
+        )
+    if values["revalidate_by"] == "browser" and values["revalidate"] is None:
+        reader.problems.append(
+            f"{PREFIX}REVALIDATE_BY is set without {PREFIX}REVALIDATE; write how many seconds."
         )
     if reader.problems:
         raise ConfigurationError(reader.problems)

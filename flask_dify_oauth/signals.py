@@ -21,6 +21,7 @@ Reason = Literal[
     "frontchannel",  # the provider's page said so, in an iframe
     "revoked",  # an administrator or the application ended it
     "grant_gone",  # the provider gives no tokens any more
+    "not_confirmed",  # a check by the browser did not find the person signed in at the provider
     "token_refused",  # those that it gave were not right
     "access_withdrawn",  # the provider's news, or the rules, let the person in no longer
     "limit",  # the person has begun another, and may have only so many

@@ -54,6 +54,10 @@ CHINESE: dict[str, str] = {
     "不设置时为本应用的 `/logged-out`。",
     "REVOKE_TOKENS": "退出登录时，如果身份提供方支持，是否吊销会话的令牌。不设置时，Google 不吊销"
     "（吊销会同时撤回用户的授权），其他提供方吊销。",
+    "REVALIDATE_BY": "复查会话的方式：`refresh` 通过刷新令牌（需要 refresh token）；`browser` 让"
+    "浏览器的下一次页面访问带着 `prompt=none` 经过身份提供方。",
+    "SESSION_MANAGEMENT": "页面是否可以监视身份提供方自己的会话"
+    "（OpenID Connect Session Management 1.0）。在禁用第三方 Cookie 的浏览器中不起作用。",
     "LOGOUT_SCOPE": "表单未指明时退出登录的范围：`here`（当前会话）、`provider`（此浏览器在身份"
     "提供方处的会话也一并结束）或 `devices`（用户在本应用的其他会话也一并结束）。",
     "LOGOUT_NEXT": "退出登录后可以前往的其他应用的地址：一个列表。表单字段 `next` 必须与其中之一"
@@ -91,8 +95,8 @@ CHINESE: dict[str, str] = {
     "SESSION_LIMIT": "同一个人最多可以同时拥有多少个会话。不设置时不限。",
     "SESSION_LIMIT_REACHED": "登录超出上述数量时怎么办：结束此人最早的会话（`end_oldest`），"
     "或拒绝新的登录（`refuse_new`）。",
-    "REVALIDATE": "多少秒后通过刷新令牌向身份提供方复查会话，使被停用的账号失效，角色变更生效。"
-    "需要刷新令牌（refresh token）。不设置时不复查。",
+    "REVALIDATE": "多少秒后向身份提供方复查会话，使被停用的账号失效，角色变更生效。"
+    "不设置时不复查。",
     "SIGN_IN_LIFETIME": "用户在身份提供方处完成登录的时限，单位为秒。",
     "CLOCK_SKEW": "允许身份提供方的时钟与本机相差多少秒。",
     "HTTP_TIMEOUT": "等待身份提供方响应的秒数；接收完整响应最多可用两倍时间。",

@@ -124,6 +124,7 @@ def test_what_is_imported_is_required() -> None:
         for line in setup_cfg()["options"]["install_requires"].split()
     }
     names = {"flask_session": "flask-session", "werkzeug": "flask", "jinja2": "flask",
+             "markupsafe": "flask",
              "click": "flask", "urllib3": "requests"}  # fmt: skip
     own = {"flask_dify_oauth", *sys.stdlib_module_names}
     extras = {

@@ -72,6 +72,8 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
         "https://a.example/x?y", "https://a.example/x?y", "http://a.example",
     ),
     "REVOKE_TOKENS": ("yes", True, "some"),
+    "REVALIDATE_BY": ("browser", "browser", "iframe"),
+    "SESSION_MANAGEMENT": ("yes", True, "maybe"),
     "LOGOUT_SCOPE": ("devices", "devices", "all"),
     "LOGOUT_NEXT": ("https://a.example, https://b.example/x?y",
                     ("https://a.example", "https://b.example/x?y"), ["https://a.example", "/x"]),
@@ -122,6 +124,7 @@ def test_each_key_is_read_and_its_mistake_is_named(name: str) -> None:
     presets = {
         "HOSTED_DOMAIN": {"PRESET": "google"},
         "TENANTS": {"ISSUER": "https://login.microsoftonline.com/common/v2.0"},
+        "REVALIDATE_BY": {"REVALIDATE": 60},
     }
     if good is not None:
         settings = load(**{**ONE, **presets.get(name, {}), name: good})

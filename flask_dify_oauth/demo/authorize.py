@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Response, g, request
+from joserfc.errors import JoseError
 
 from .accounts import Account, DemoClient
 from .browsers import BrowserSession
 from .pages import origin_of, render, require_own_form
+from .session_management import add_session_state
 from .tokens import Grant
 
 if TYPE_CHECKING:
@@ -88,8 +90,10 @@ def _answer(provider: DemoProvider, client: DemoClient, redirect_uri: str) -> Re
     if request.method == "POST":
         response.status_code = 303  # RFC 9700, 4.12: the browser shall not post on
     response.headers["Cache-Control"] = "no-store"
+    if "code=" in response.headers.get("Location", ""):
+        add_session_state(response, client.client_id, redirect_uri, signed_in.state)
     if cookie:
-        provider.browsers.set_cookie(response, cookie)
+        provider.browsers.set_cookie(response, cookie, signed_in.state)
     return response
 
 
@@ -123,9 +127,22 @@ def _must_ask(provider: DemoProvider, session: BrowserSession, prompts: set[str]
     max_age = request.args.get("max_age")
     if max_age is not None and provider.now() >= session.auth_time + int(max_age):
         return True
+    if not _is_hinted(provider, session):
+        return True
     hint = request.args.get("login_hint", "")
     meant = next((a for a in provider.accounts.values() if a.is_meant_by(hint)), None)
     return meant is not None and meant != session.account
+
+
+def _is_hinted(provider: DemoProvider, session: BrowserSession) -> bool:
+    """Whether the session is of the person of ``id_token_hint``, if there is one (3.1.2.1)."""
+    hint = request.args.get("id_token_hint")
+    if hint is None:
+        return True
+    try:
+        return bool(provider.keys.read(hint).get("sub") == session.account.subject)
+    except (JoseError, ValueError):
+        raise InvalidRequestError("id_token_hint is no ID token of this provider.") from None
 
 
 def _chosen(provider: DemoProvider) -> Account | None:

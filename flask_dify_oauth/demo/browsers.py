@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import Request, Response
 
 from .accounts import Account
 
-__all__ = ["COOKIE", "BrowserSession", "Browsers"]
+__all__ = ["COOKIE", "STATE_COOKIE", "BrowserSession", "Browsers"]
 
 COOKIE = "demo_provider_session"
+#: Holds the state that :mod:`.session_management` hashes.
+STATE_COOKIE = "demo_provider_state"
 _KEPT = 2000
 
 
@@ -30,6 +32,8 @@ class BrowserSession:
     amr: tuple[str, ...]
     sid: str
     client_ids: set[str] = field(default_factory=set)
+    #: what scripts of the provider may know: another for each sign-in of another person
+    state: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
 
 def _key(value: str) -> str:
@@ -62,13 +66,10 @@ class Browsers:
         with self._lock:
             old = self._sessions.pop(_key(request.cookies.get(COOKIE, "")), None)
             again = old if old and old.account == account else None
-            session = BrowserSession(
-                account,
-                auth_time,
-                amr,
-                again.sid if again else secrets.token_urlsafe(16),
-                again.client_ids if again else set(),
-            )
+            if again:
+                session = replace(again, auth_time=auth_time, amr=amr)
+            else:
+                session = BrowserSession(account, auth_time, amr, secrets.token_urlsafe(16))
             while len(self._sessions) >= _KEPT:
                 self._sessions.pop(next(iter(self._sessions)))
             value = secrets.token_urlsafe(32)
@@ -87,12 +88,15 @@ class Browsers:
         with self._lock:
             return [session.sid for session in self._sessions.values()]
 
-    def set_cookie(self, response: Response, value: str) -> None:
+    def set_cookie(self, response: Response, value: str, state: str) -> None:
         response.set_cookie(
             COOKIE, value, path=self._path, httponly=True, samesite="Lax", secure=self._secure
         )
+        # For the iframe in other sites' pages. Browsers take Secure from loopback without TLS too.
+        response.set_cookie(STATE_COOKIE, state, path=self._path, samesite="None", secure=True)
 
     def delete_cookie(self, response: Response) -> None:
         response.delete_cookie(
             COOKIE, path=self._path, httponly=True, samesite="Lax", secure=self._secure
         )
+        response.delete_cookie(STATE_COOKIE, path=self._path, samesite="None", secure=True)

@@ -18,6 +18,7 @@ from .logout import end_session, finish
 from .pages import render, require_own_form
 from .record import Seen
 from .server import is_loopback
+from .session_management import check_session
 from .tokens import AccessToken
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def metadata(provider: DemoProvider) -> dict[str, Any]:
         "introspection_endpoint": f"{base}/introspect",
         "revocation_endpoint": f"{base}/revoke",
         "end_session_endpoint": f"{base}/end-session",
+        "check_session_iframe": f"{base}/check-session",
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -205,6 +207,7 @@ def add_endpoints(provider: DemoProvider) -> None:
         ("/introspect", "introspection", introspection, ["POST"]),
         ("/revoke", "revocation", revocation, ["POST"]),
         ("/end-session", "end_session", lambda: end_session(provider), ["GET", "POST"]),
+        ("/check-session", "check_session", lambda: check_session(provider), ["GET"]),
         ("/", "home", home, ["GET"]),
         ("/sign-out", "sign_out", sign_out, ["POST"]),
         ("/rotate-keys", "rotate_keys", rotate, ["POST"]),

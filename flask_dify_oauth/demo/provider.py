@@ -35,7 +35,8 @@ class DemoProvider:
 
     :ivar app: the Flask application that answers; give it to :func:`~.server.serve`.
     :ivar hits: how many requests each endpoint got: ``discovery``, ``jwks``, ``authorize``,
-        ``token``, ``userinfo``, ``introspection``, ``revocation``, ``end_session``.
+        ``token``, ``userinfo``, ``introspection``, ``revocation``, ``end_session``,
+        ``check_session``.
     :ivar requests: the last thousand of them, as :class:`~.record.Seen`.
     :ivar logout_notices: the back-channel log-outs sent and what became of them.
 

@@ -18,6 +18,7 @@ __all__ = ["Addresses"]
 #: Whoever came back to these would be sent round in circles.
 _STEPS = (
     "login", "callback", "logout", "logged-out", "backchannel-logout", "frontchannel-logout",
+    "session-check", "session-watch", "session-state",
 )  # fmt: skip
 
 

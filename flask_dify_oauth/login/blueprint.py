@@ -18,6 +18,7 @@ from .parts import current_parts
 
 if TYPE_CHECKING:
     from .from_provider import FromProvider
+    from .watching import Watching
 
 __all__ = ["make_blueprint"]
 
@@ -26,11 +27,12 @@ __all__ = ["make_blueprint"]
 _FROM_PROVIDER = ("dify_oauth.backchannel_logout", "dify_oauth.frontchannel_logout")
 
 
-def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
+def make_blueprint(prefix: str, *, several: bool, watches: bool) -> Blueprint:
     """The blueprint of one application.
 
     :param prefix: a path in front of every route, or an empty text.
     :param several: whether there are several providers; each then has a callback of its own.
+    :param watches: whether pages may notice that a session is over elsewhere.
     """
     blueprint = Blueprint(
         "dify_oauth",
@@ -58,6 +60,11 @@ def make_blueprint(prefix: str, *, several: bool) -> Blueprint:
     # It looks at its form itself, and knows browsers that tell less.
     sessions = allow_cross_site_writes(login_required(_sessions))
     blueprint.add_url_rule("/sessions", "sessions", sessions, methods=["GET", "POST"])
+    if watches:
+        blueprint.add_url_rule("/session-watch", "session_watch", _session_watch)
+        states = ["GET", "POST"]
+        blueprint.add_url_rule("/session-state", "session_state", _session_state, methods=states)
+        blueprint.add_url_rule("/session-check", "session_check", _session_check)
     blueprint.after_request(_harden)
     blueprint.register_error_handler(Exception, answer_any)
     return blueprint
@@ -150,6 +157,24 @@ def _sessions() -> Response:
         parts.sign_out.form_fields,
         idle=parts.settings.idle_lifetime,
     ).answer(request)
+
+
+def _watching() -> Watching:
+    watching = current_parts().watching
+    assert watching is not None  # or there were no route
+    return watching
+
+
+def _session_watch() -> Response:
+    return _watching().page(request)
+
+
+def _session_state() -> Response:
+    return _watching().state(request)
+
+
+def _session_check() -> Response:
+    return _watching().check(request)
 
 
 def _me() -> Response:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Request, Response, after_this_request
 
@@ -32,7 +32,13 @@ from .redirects import see_other
 from .transaction import Opened, Transactions
 from .vaulted import vaulted
 
-__all__ = ["SignIn"]
+if TYPE_CHECKING:
+    from .check_answer import CheckAnswer
+
+__all__ = ["STATE", "SignIn"]
+
+#: where the session keeps ``session_state`` (Session Management 1.0, section 3)
+STATE = "_dify_oauth_state"
 
 _logger = logging.getLogger("flask_dify_oauth")
 _KNOWN_REFUSALS = {
@@ -45,7 +51,11 @@ _KNOWN_REFUSALS = {
 
 
 class SignIn:
-    """Starts and finishes sign-ins of one application."""
+    """Starts and finishes sign-ins of one application.
+
+    :param lifetime: seconds that a person may take.
+    :param watch: whether sessions keep what pages need to watch the provider's session.
+    """
 
     def __init__(
         self,
@@ -56,13 +66,20 @@ class SignIn:
         admission: Admission,
         *,
         lifetime: float,
+        watch: bool,
     ) -> None:
         self._clients = clients
         self._addresses = addresses
         self._transactions = transactions
         self._sessions = sessions
         self._admission = admission
+        #: takes the answers that are about a session which there is already
+        self.checks: CheckAnswer | None = None
         self._lifetime = lifetime
+        #: parameters of an answer, and the characters that each may have
+        self._read = [("code", 8192), ("error", 200), ("iss", 2000)]
+        if watch:
+            self._read.append(("session_state", 1000))
 
     def start(
         self,
@@ -116,7 +133,7 @@ class SignIn:
         state = single(request.args, "state", most=4096)
         answer = {
             name: single(request.args, name, most=most, plain=name != "error")
-            for name, most in (("code", 8192), ("error", 200), ("iss", 2000))
+            for name, most in self._read
         }
         if state is None:
             raise InvalidRequest("a callback without state")
@@ -158,6 +175,10 @@ class SignIn:
             self._transactions.finish(response, state)
             return response
 
+        if transaction.session:
+            if self.checks is None:  # turned off meanwhile
+                return see_other(transaction.next_url)
+            return self.checks.take(client, opened, answer)
         if code is None:
             described = request.args.get("error_description", "").replace(state, "***")
             raise _refusal(answer["error"], described)
@@ -169,6 +190,7 @@ class SignIn:
             {
                 **_kept(current, identity),
                 **asked_of(transaction.extras),
+                **({STATE: answer["session_state"]} if answer.get("session_state") else {}),
                 IDENTITY_KEY: encode_identity(identity),
             },
             vaulted(tokens, time.time(), client.settings.scopes),

@@ -26,7 +26,15 @@ from .messages import message_for
 from .parts import current_parts
 from .problems import problem
 
-__all__ = ["STATIC", "TEMPLATES", "error_response", "page", "prefers_json", "secure_headers"]
+__all__ = [
+    "STATIC",
+    "TEMPLATES",
+    "error_response",
+    "opens_page",
+    "page",
+    "prefers_json",
+    "secure_headers",
+]
 
 #: the folders that the blueprint serves
 TEMPLATES = Path(import_module("flask_dify_oauth.templates").__path__[0])
@@ -149,6 +157,18 @@ def prefers_json(request: Request) -> bool:
     html = max((quality for kind, quality in accepted if kind in _HTML), default=0)
     other = max((quality for kind, quality in accepted if kind in _JSON), default=0)
     return html <= 0 or other > html
+
+
+def opens_page(request: Request) -> bool:
+    """Whether a person opens a page in a window of its own, so that it may lead elsewhere first.
+
+    No script, no form that was sent, no frame, and nothing that a browser fetches beforehand.
+    """
+    if request.method != "GET" or prefers_json(request):
+        return False
+    headers = request.headers
+    purposes = headers.get("Sec-Purpose", "") + headers.get("Purpose", "")
+    return headers.get("Sec-Fetch-Dest", "document") == "document" and "prefetch" not in purposes
 
 
 def _answer(body: str, status: int, mimetype: str, language: str) -> Response:

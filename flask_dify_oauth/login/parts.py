@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .flow import SignIn
     from .logout import SignOut
     from .tokens import Tokens
+    from .watching import Watching
 
     class Challenge(Protocol):
         """The answer to somebody unknown; see :func:`failures.challenge`."""
@@ -56,6 +57,7 @@ class Parts(Struct, eq=False):
     audit_sink: AuditSink | None
     recheck: Callable[[], Response | None] | None = None
     policy: Policy | None = None
+    watching: Watching | None = None
 
     def is_foreign(self) -> bool:
         """Whether another site may have caused this request, where the settings mind."""

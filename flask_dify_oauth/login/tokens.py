@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import request
 
-from ..access import events
 from ..access.identity import Identity, current_identity
 from ..errors import (
     GrantGone,
@@ -34,6 +33,7 @@ from ..settings import Settings
 from ..signals import Reason
 from .address import Addresses
 from .clients import Clients
+from .endings import Endings
 from .news import hear, spread
 from .revocation import Revocation
 from .sparing import Sparing
@@ -67,6 +67,7 @@ class Tokens:
         addresses: Addresses,
         sessions: SessionInterface,
         revocation: Revocation,
+        endings: Endings,
         admission: Admission,
     ) -> None:
         self._admission = admission
@@ -74,6 +75,7 @@ class Tokens:
         self._addresses = addresses
         self._sessions = sessions
         self._revocation = revocation
+        self._endings = endings
         self._lock_seconds = settings.refresh_lock
         self.sparing = Sparing()
 
@@ -227,7 +229,7 @@ class Tokens:
                 return latest
             self._gone(session, identity, error.detail)
         answered = waiting(held.vault, answer, received)
-        kept = self._write(session, held, answered)
+        kept = self.write(session, held, answered)
         if kept:
             return self._confirm(client, session, identity, kept)
         return self._read_after(session, identity, answered)
@@ -252,12 +254,8 @@ class Tokens:
             # These may be another person's tokens; nothing of this session can be trusted now.
             self._gone(session, identity, error.detail, reason="token_refused")
         except SignInRefused as error:
-            self._end(session, identity, "access_withdrawn")
-            self._revocation.afterwards(identity.provider, held.vault)
-            error.next_url = self._here()
-            error.code = "access_withdrawn" if error.code == SignInRefused.code else error.code
-            raise
-        kept = self._write(session, held, renewed(held.vault, id_token))
+            self._endings.withdraw(session, identity, held.vault, error, self._here())
+        kept = self.write(session, held, renewed(held.vault, id_token))
         return kept or self._read_after(session, identity, held.vault)
 
     def _read_after(self, session: Session, identity: Identity, vault: dict[str, Any]) -> Held:
@@ -268,7 +266,7 @@ class Tokens:
             self._revocation.afterwards(identity.provider, vault)
             raise
 
-    def _write(self, session: Session, held: Held, vault: dict[str, Any]) -> Held | None:
+    def write(self, session: Session, held: Held, vault: dict[str, Any]) -> Held | None:
         """Replace the vault; None where another did so before, or the session has ended."""
         cookie = session.cookie or ""
         sealed = seal_vault(cookie, vault)
@@ -283,13 +281,8 @@ class Tokens:
 
         :raises GrantGone: always.
         """
-        self._end(session, identity, reason)
+        self._endings.end(session, identity, reason)
         raise self._grant_gone(identity, detail)
-
-    def _end(self, session: Session, identity: Identity, reason: Reason) -> None:
-        key = self._sessions._get_store_id(session.cookie or "")
-        if self._sessions.end(session):
-            events.signed_out(identity, reason, key)
 
     def _grant_gone(self, identity: Identity, detail: str) -> GrantGone:
         error = GrantGone(detail, next_url=self._here())

@@ -60,6 +60,8 @@ class Transaction(Struct, frozen=True):
     extras: dict[str, str] = {}
     #: epoch seconds; finer than what a signature says
     began: float = 0.0
+    #: names the session that is only checked; empty at a sign-in
+    session: str = ""
 
 
 class Lost(Struct, frozen=True):
@@ -107,6 +109,7 @@ class Transactions:
         attempt: int,
         max_age: int | None,
         extras: Mapping[str, str],
+        session: str = "",
     ) -> tuple[str, str, Opened]:
         """A new transaction: its state, the cookie that binds it, and its secrets."""
         transaction_id = secrets.token_urlsafe(32)
@@ -118,7 +121,15 @@ class Transactions:
                 known[name] = extras[name]
         # The way back stands in the state alone: cookies of many tabs must fit into one header.
         transaction = Transaction(
-            transaction_id, provider, "", redirect_uri, attempt, max_age, known, time.time()
+            transaction_id,
+            provider,
+            "",
+            redirect_uri,
+            attempt,
+            max_age,
+            known,
+            time.time(),
+            session,
         )
         cookie = self._keyring.sign(_PURPOSE, astuple(transaction))
         key = self._keyring.keys[0]

@@ -12,13 +12,12 @@ from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings, Settings
 from .decryption import Decryption
 from .discovery import Discovery, Metadata
-from .front_channel import authorization_url, with_hint
+from .front_channel import authorization_url, check_response_issuer, with_hint
 from .grants import Renewal, TokenSet, ask, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .introspection import introspect
 from .keys import KeyStore
 from .providers import Preset, preset_for
-from .strict import StrictError, json_object, text
 from .tokens import (
     Expected,
     IDTokenCheck,
@@ -27,6 +26,7 @@ from .tokens import (
     verify_renewed_id_token,
     verify_userinfo_jwt,
 )
+from .userinfo import read_userinfo
 
 __all__ = ["Client", "Renewal", "TokenSet", "error_code"]
 
@@ -34,6 +34,8 @@ _logger = logging.getLogger("flask_dify_oauth")
 
 #: Seconds that a revocation may wait for a connection or for more of an answer.
 _REVOCATION = 2.0
+#: Seconds for which a provider that has answered counts as one that will.
+_UP = 15.0
 
 
 class Client:
@@ -76,32 +78,38 @@ class Client:
         """The provider's metadata; see :meth:`Discovery.metadata` for what it raises."""
         return self._discovery.metadata()
 
+    def confirm(self) -> None:
+        """Ask whether the provider is up, unless that is known: a browser gets stranded otherwise.
+
+        :raises ProviderUnavailable, ProviderUnusable: it is not.
+        """
+        self._discovery.confirmed(_UP)
+
     def authorization_url(
-        self, *, redirect_uri: str, state: str, nonce: str, verifier: str, extra: Mapping[str, str]
+        self,
+        *,
+        redirect_uri: str,
+        state: str,
+        nonce: str,
+        verifier: str,
+        extra: Mapping[str, str],
+        hint: str | None = None,
     ) -> str:
-        """Where the browser signs in (OpenID Connect Core, 3.1.2.1; RFC 7636, 4.3: S256 always)."""
-        return authorization_url(
+        """Where the browser signs in (OpenID Connect Core, 3.1.2.1; RFC 7636, 4.3: S256 always).
+
+        :param hint: an ID token of the person who is meant, as it was signed.
+        """
+        url = authorization_url(
             self.metadata().authorization_endpoint,
             self.settings,
             {**extra, "redirect_uri": redirect_uri, "state": state, "nonce": nonce},
             verifier=verifier,
         )
+        return with_hint(url, {}, hint)
 
     def issuer_of_response(self, iss: str | None) -> None:
-        """Compare the ``iss`` of an authorization response (RFC 9207, section 2.4).
-
-        :raises TokenRefused: when it is another's, or missing where the provider promised it.
-        """
-        metadata = self.metadata()
-        if iss is None and not metadata.iss_parameter_supported:
-            return
-        # A templated issuer is settled by the ID token; its responses carry the template or tenant.
-        if iss != metadata.issuer and not (iss and self._templated(iss)):
-            raise TokenRefused(f"the response's iss is {iss!r}", code="invalid_request")
-
-    def _templated(self, iss: str) -> bool:
-        before, found, after = self.preset.metadata_issuer().partition("{tenantid}")
-        return bool(found) and iss.startswith(before) and iss.endswith(after)
+        """See :func:`check_response_issuer`."""
+        check_response_issuer(iss, self.metadata(), self.preset.metadata_issuer())
 
     def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> TokenSet:
         """Exchange a code for tokens (RFC 6749, section 4.1.3). One request, never repeated.
@@ -207,24 +215,11 @@ class Client:
         response = self._transport.get(
             url, accept="application/json, application/jwt", auth=BearerAuth(access_token)
         )
-        if response.status_code != 200:
-            raise ProviderUnusable(f"{url} answered {response.status_code}")
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        try:
-            if kind == "application/jwt":
-                raw = response.content.decode("ascii", "replace").strip()
-                raw = self._decryption.signed(raw)
-                claims = verify_userinfo_jwt(raw, self.keys, self.expected, time.time())
-            elif kind == "application/json":
-                claims = json_object(response.content)
-            else:
-                raise ProviderUnusable(f"{url} answered with type {kind[:80]!r}")
-            found = text(claims, "sub", most=255)
-        except StrictError as error:
-            raise TokenRefused(f"userinfo: {error}") from None
-        if found != subject:
-            raise TokenRefused("userinfo: sub is not the one of the ID token")
-        return claims
+        return read_userinfo(response, subject, self._verify_userinfo)
+
+    def _verify_userinfo(self, raw: str) -> dict[str, Any]:
+        signed = self._decryption.signed(raw)
+        return verify_userinfo_jwt(signed, self.keys, self.expected, time.time())
 
     def roles_of_access_token(
         self, tokens: TokenSet | Renewal, claims: Mapping[str, Any]

@@ -32,6 +32,7 @@ class Metadata:
     userinfo_endpoint: str | None
     end_session_endpoint: str | None
     revocation_endpoint: str | None
+    check_session_iframe: str | None
     introspection_endpoint: str | None
     token_endpoint_auth_methods: tuple[str, ...]
     #: RFC 9207, section 3: the provider names itself in every authorization response.
@@ -74,6 +75,7 @@ def parse_metadata(members: dict[str, Any], issuer: str) -> Metadata:
         userinfo_endpoint=optional("userinfo_endpoint"),
         end_session_endpoint=optional("end_session_endpoint"),
         revocation_endpoint=optional("revocation_endpoint"),
+        check_session_iframe=optional("check_session_iframe"),
         introspection_endpoint=optional("introspection_endpoint"),
         token_endpoint_auth_methods=methods,
         iss_parameter_supported=flag,
@@ -150,6 +152,13 @@ class Discovery:
         :raises ProviderUnusable: it is not metadata of this issuer.
         """
         return self._kept.get()
+
+    def confirmed(self, within: float) -> Metadata:
+        """The metadata as they were fetched in the last so many seconds: the provider is up.
+
+        :raises ProviderUnavailable, ProviderUnusable: it is not.
+        """
+        return self._kept.confirmed(within)
 
     def _fetch(self) -> Metadata:
         response = self._transport.get(self._url, accept="application/json")

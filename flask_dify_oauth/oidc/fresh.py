@@ -108,6 +108,20 @@ class Fresh(Generic[T]):
         finally:
             self._leave()
 
+    def confirmed(self, within: float) -> T:
+        """The value, fetched in the last so many seconds.
+
+        :raises ProviderUnavailable, ProviderUnusable: it cannot be fetched now.
+        """
+        if not self._lock.acquire(timeout=self._patience):
+            raise ProviderUnavailable("another request has been asking for too long")
+        try:
+            kept = self._kept
+            young = kept is not None and self._clock() - kept[1] < within
+            return kept[0] if kept is not None and young else self._renew(None)
+        finally:
+            self._lock.release()
+
     def _renew(self, kept: tuple[T, float] | None) -> T:
         if self._failure and self._clock() < self._failure[1]:
             if kept and self._serves(kept):

@@ -1,4 +1,4 @@
-"""Addresses at the provider that browsers are sent to."""
+"""What goes through the browser: addresses at the provider, and who answers from there."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.oauth2.client import OAuth2Client
 
-from ..errors import ProviderUnusable
+from ..errors import ProviderUnusable, TokenRefused
 from ..settings import ProviderSettings
+from .discovery import Metadata
 
-__all__ = ["authorization_url", "with_hint"]
+__all__ = ["authorization_url", "check_response_issuer", "with_hint"]
 
 #: Characters of an address with a hint: gunicorn refuses request lines of over 4094 bytes, nginx
 #: of over 8 kB. Where it does not fit, the provider asks the person. A form would hold any hint,
@@ -39,6 +40,21 @@ def with_hint(address: str, params: Mapping[str, str], id_token: str | None) -> 
         if len(hinted) <= _MOST_ADDRESS:
             return hinted
     return _with_query(address, params)
+
+
+def check_response_issuer(iss: str | None, metadata: Metadata, named: str) -> None:
+    """Compare the ``iss`` of an authorization response (RFC 9207, section 2.4).
+
+    :param named: what the metadata call their issuer, which may have a place for a tenant.
+    :raises TokenRefused: when it is another's, or missing where the provider promised it.
+    """
+    if iss is None and not metadata.iss_parameter_supported:
+        return
+    before, templated, after = named.partition("{tenantid}")
+    # A templated issuer is settled by the ID token; its responses carry the template or tenant.
+    fits = templated and iss and iss.startswith(before) and iss.endswith(after)
+    if iss != metadata.issuer and not fits:
+        raise TokenRefused(f"the response's iss is {iss!r}", code="invalid_request")
 
 
 def _with_query(address: str, params: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,6 +110,28 @@ class Browser:
             viewport={"width": look.width, "height": look.height},
             color_scheme=look.scheme,
             **options,
+        )
+        context.set_default_timeout(15_000)
+        try:
+            yield Window(context)
+        finally:
+            context.close()
+
+    @contextmanager
+    def profile(self, folder: Path, **preferences: Any) -> Iterator[Window]:
+        """Open a window of a profile that has been set so, and is kept nowhere else.
+
+        :param folder: an empty one, for the profile.
+        :param preferences: by the names that Chromium's own file of them has, under ``profile``.
+        """
+        (folder / "Default").mkdir()
+        (folder / "Default" / "Preferences").write_text(json.dumps({"profile": preferences}))
+        context = self._playwright.chromium.launch_persistent_context(
+            folder,
+            executable_path=counterparts.chromium(),
+            headless=True,
+            args=_QUIET,
+            locale=LOOKS[0].locale,
         )
         context.set_default_timeout(15_000)
         try:

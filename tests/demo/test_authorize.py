@@ -12,7 +12,7 @@ from .conftest import Party, landed
 
 def test_sign_in_gives_code_state_and_issuer(party: Party) -> None:
     got = party.sign_in("bob")
-    assert set(got) == {"code", "state", "iss"}
+    assert set(got) == {"code", "state", "iss", "session_state"}
     assert got["state"] == "the-state"
     assert got["iss"] == party.provider.issuer
 

@@ -13,6 +13,7 @@ from flask_dify_oauth.demo import DemoProvider
 from tests.kit import Browser, query_of
 from tests.login.helpers import heading, rows
 from tests.login.renewing import SCOPES, add_views, cookie_of, expire, vault_of
+from tests.login.telling import Teller, done
 from tests.oidc.encrypting import encrypt, jwk, pem, private_key
 
 Build = Callable[..., Flask]
@@ -136,3 +137,29 @@ def test_userinfo_that_is_encrypted_must_be_signed(
     browser = make()
     op.answers["userinfo"] = lambda: Response(encrypt(inside), mimetype="application/jwt")
     assert browser.sign_in().status_code == 400
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_log_out_tokens_may_be_encrypted_too(
+    make: Callable[..., Browser], op: DemoProvider, encrypted: bool
+) -> None:
+    browser = make()
+    browser.sign_in()
+    teller = Teller(op, browser.app)
+    token = teller.token(sid=teller.sid_of())
+    for forged in (encrypt(token, key=private_key("RSA", "other")), encrypt("x.y.z"), "a.b.c.d.e"):
+        assert not done(teller.tell(forged))
+    assert browser.signed_in
+    assert done(teller.tell(encrypt(token) if encrypted else token))
+    assert not browser.signed_in
+
+
+def test_without_a_key_an_encrypted_log_out_token_is_refused(
+    make: Callable[..., Browser], op: DemoProvider
+) -> None:
+    browser = make(DECRYPTION_KEY=None)
+    op.wrap_id_token = str
+    browser.sign_in()
+    teller = Teller(op, browser.app)
+    assert not done(teller.tell(encrypt(teller.token(sid=teller.sid_of()))))
+    assert browser.signed_in
