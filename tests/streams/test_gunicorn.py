@@ -23,6 +23,10 @@ from tests.streams.servers import KINDS, Listener, Server, Socket, serving
 SOON = 1.0
 
 
+#: those that serve several at once
+MANY = [kind for kind in KINDS if kind != "sync"]
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -95,9 +99,8 @@ def test_a_client_that_goes_away_closes_the_body(server: Server) -> None:
     assert len(server.marks("ticks")) == before + 1
 
 
+@pytest.mark.parametrize("server", MANY, indirect=True)
 def test_web_sockets(server: Server) -> None:
-    if server.kind == "sync":  # type: ignore[attr-defined]
-        pytest.skip("a worker that serves one socket serves nothing else")
     sockets = listen(server, "/echo", 3, "erin", Socket)
     late = ended_soon(sockets, revoke(server, "erin"))
     assert late < SOON
@@ -112,9 +115,8 @@ def threads(server: Server) -> int:
 
 
 @pytest.mark.parametrize("path", ["/ticks", "/blocked/40"])
+@pytest.mark.parametrize("server", MANY, indirect=True)
 def test_sixty_streams_at_once(server: Server, path: str) -> None:
-    if server.kind == "sync":  # type: ignore[attr-defined]
-        pytest.skip("it serves one at a time")
     streams = listen(server, path, 60, "frank")
     assert threads(server) > 10
     late = ended_soon(streams, revoke(server, "frank"))
