@@ -26,6 +26,8 @@ class Results:
     imports: dict[str, float]
     #: milliseconds of ours that msgspec spends on an optional package, where a peer installed it
     optional: float
+    #: milliseconds of ``DifyOAuth(app)``
+    registering: float
     too_early: list[str]
     callbacks: dict[str, Callback]
     memory: dict[str, Growth]

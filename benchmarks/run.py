@@ -62,6 +62,7 @@ def _measure(quick: bool) -> Results:
         near = near_cache.measure(seed, **sizes) if redis else None
     _say("imports")
     imports, modules = import_time.measure(1 if quick else 10)
+    registering = import_time.registering(1 if quick else 10)
     _say("callbacks")
     callbacks = callback.measure(4 if quick else 40)
     _say("memory")
@@ -72,6 +73,7 @@ def _measure(quick: bool) -> Results:
         rounds=rounds,
         imports=imports,
         optional=modules["typing_extensions"] / 1000,
+        registering=registering,
         too_early=import_time.too_early(),
         callbacks=callbacks,
         memory=grown,
