@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -186,3 +187,54 @@ def test_other_errors_pass_and_leave_no_lock_behind(source: Source) -> None:
             source.fresh.get()
     source.before = lambda: None
     assert source.fresh.get() == [3]
+
+
+def test_a_silent_source_is_waited_for_while_its_fetch_is_young_and_then_no_more() -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def fetch() -> int:
+        started.set()
+        go_on.wait(5)
+        return 1
+
+    clock = Clock()
+    fresh = Fresh(fetch, lifetime=100, clock=clock, patience=0.3)
+    fetching = threading.Thread(target=fresh.get)
+    fetching.start()
+    started.wait(5)
+    waits = [fresh.get, lambda: fresh.renew(0)]
+    for age, least, most in ((0.0, 0.25, 2.0), (0.2, 0.05, 0.25), (0.4, 0.0, 0.1)):
+        clock.now = 1000.0 + age
+        for wait in waits:
+            began = time.monotonic()
+            with pytest.raises(ProviderUnavailable, match="too long"):
+                wait()
+            assert least <= time.monotonic() - began < most
+        began = time.monotonic()
+        assert fresh.latest() is None
+        assert least <= time.monotonic() - began < most
+    go_on.set()
+    fetching.join(5)
+    assert fresh.latest() == fresh.get() == 1
+
+
+def test_whoever_comes_to_a_fetch_gets_what_it_brings(source: Source) -> None:
+    first = source.fresh.get()
+    started, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        go_on.wait(5)
+
+    source.before = hold
+    fetching = threading.Thread(target=lambda: source.fresh.renew(first))
+    fetching.start()
+    started.wait(5)
+    found: list[object] = []
+    waiting = threading.Thread(target=lambda: found.append(source.fresh.latest()))
+    waiting.start()
+    waiting.join(0.05)
+    go_on.set()
+    fetching.join(5)
+    waiting.join(5)
+    assert found == [[2]]
