@@ -26,9 +26,10 @@ _REFUSED = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd\ud800-\udfff\\]|%[0-9A-Fa-f]{2}"
 )
 #: segments that all servers read alike, but for capitals: plain characters, with dots and spaces
-#: between them alone
+#: between them alone, and whole numbers in their shortest form
 _CHARACTER = r"[!\"$&'()*+,\-0-9:<=>@A-Z\[\]^_`a-z{|}~]"
-_PLAIN = re.compile(rf"/(?:{_CHARACTER}++(?:[. ]++{_CHARACTER}++)*+(?:/|\Z))*+\Z")
+_LONG_NUMBER = r"(?:-0|0[0-9])[0-9]*+(?:/|\Z)"
+_PLAIN = re.compile(rf"/(?:(?!{_LONG_NUMBER}){_CHARACTER}++(?:[. ]++{_CHARACTER}++)*+(?:/|\Z))*+\Z")
 
 
 class AmbiguousPath(ValueError):
@@ -92,7 +93,7 @@ def readings(path: str) -> set[str]:
         lambda form: unicodedata.normalize("NFKC", form),  # full-width slashes and dots
         lambda form: re.split(r"[?#]", form, maxsplit=1)[0],
         lambda form: re.sub(r";[^/]*", "", form),  # parameters, as Java's servers have them
-        lambda form: re.sub(r"[. ]+(?=/|$)", "", form),  # as Windows does
+        lambda form: re.sub(r"(?<![. ])[. ]+(?=/|$)", "", form),  # as Windows does
     )
     forms = {path}
     for way in ways:
@@ -103,9 +104,21 @@ def readings(path: str) -> set[str]:
 
 
 def fold(text: str) -> str:
-    """Without the differences that a server may pass over: capitals, and forms of characters."""
+    """Without the differences that a server may pass over: capitals, forms of characters, numbers.
+
+    A route with ``<int:id>`` takes ``/007`` and ``/٧`` for ``/7``.
+    """
     if not text.isascii():
         import unicodedata
 
         text = unicodedata.normalize("NFKC", text)
-    return text.lower()
+    return "/".join(map(_shortest, text.lower().split("/")))
+
+
+def _shortest(segment: str) -> str:
+    """A whole number without zeros in front, in ASCII; all else as it is."""
+    digits = segment.removeprefix("-")
+    if not digits.isdecimal():
+        return segment
+    shortest = "".join(str(int(digit)) for digit in digits).lstrip("0")
+    return segment.removesuffix(digits) + shortest if shortest else "0"

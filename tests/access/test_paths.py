@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ from flask_dify_oauth.access.path_table import PathTable, Row, parse_pattern
 from flask_dify_oauth.access.paths import (
     AmbiguousPath,
     check_path,
+    fold,
     is_plain,
     path_of_target,
     readings,
@@ -105,19 +108,45 @@ DOUBTFUL = {
     "/admin. . /x": "/admin/x", "/a／admin": "/a/admin", "/ａdmin": "/admin", "/admin；x": "/admin",
     "/admi\u212aa": "/admika", "/Admin;x?y. ": "/admin",
     "/;x": "/", "/a/...": "/a/",
+    "/notes/007": "/notes/7", "/00/x": "/0/x", "/-01": "/-1", "/-0": "/0", "/\u0667": "/7",
+    "/a/\u06f0\u06f7/": "/a/7/", "/00.": "/0",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", DOUBTFUL, ids=ascii)
 def test_what_may_be_read_as_another_path_needs_one_rule_for_both(path: str) -> None:
     other = DOUBTFUL[path]
-    assert other in {form.lower() for form in readings(path)}
+    assert other in {fold(form) for form in readings(path)}
     closed = table((other, None), ("/**", None))
     with pytest.raises(AmbiguousPath):
         closed.find("GET", path)
     assert table(("/**", None)).find("GET", path) == 0
     # What nothing opens as it stands stays closed, however it may be read.
     assert table((other, None)).find("GET", path) is None
+
+
+@pytest.mark.parametrize("segment", ["0", "7", "-7", "10", "0a", "00-1", "0.5", "0-"])
+def test_numbers_in_their_shortest_form_and_what_is_none_are_plain(segment: str) -> None:
+    assert is_plain(f"/notes/{segment}")
+    assert table(("/notes/*", None), ("/**", None)).find("GET", f"/notes/{segment}") == 0
+
+
+def test_zeros_in_rules() -> None:
+    found = table(("/2024/01", None), ("/**", None))
+    assert found.find("GET", "/2024/01") == 0
+    assert found.find("GET", "/2024/02") == 1
+    with pytest.raises(AmbiguousPath):
+        found.find("GET", "/2024/1")
+
+
+@pytest.mark.parametrize("part", [".", ". ", ";", "0", "a.", "#", "／", "-0", "٠", ";/"])
+def test_no_path_holds_up_a_worker(part: str) -> None:
+    """Paths are judged in time that grows as they do: strangers choose how long they are."""
+    rules = table(("/static/**", None), ("/**", None))
+    began = time.process_time()
+    with contextlib.suppress(AmbiguousPath):
+        rules.find("GET", f"/static/{part * 20_000}x")
+    assert time.process_time() - began < 1
 
 
 def test_capitals_in_rules() -> None:
