@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from flask import Response, request
+from flask import Response, g, request
 from msgspec import Struct
 
 from ..errors import BearerRefused
@@ -38,6 +38,8 @@ class Arrived(Struct, frozen=True):
     identity: Identity = NOBODY
     #: as it came, for this request alone
     token: str = ""
+    #: when the token ends, in epoch seconds
+    ends: float = 0.0
 
     def __repr__(self) -> str:  # without the token
         return f"<{type(self).__name__} {self.identity!r}>"
@@ -86,11 +88,15 @@ def admit(keeper: Gatekeeper, door: Door, needs: Iterable[Need] = ()) -> None:
     if door.session and not uses_token(header):
         return
     session = keeper.sessions.current()
+    known = session.bearer
+    if known not in (None, _STRANGER) and door.provider in (None, known.identity.provider):
+        return  # an outer guard let the sender in, and a proof is good once
     session.set_aside(_STRANGER)
+    g.pop("_login_user", None)  # whom Flask-Login has seen in the session
     try:
         sent = read_authorization(header, in_query="access_token" in request.args)
         found = keeper.api.bearer(request, sent, door.provider)
-        session.set_aside(Arrived(found.identity, sent.token))
+        session.set_aside(Arrived(found.identity, sent.token, found.ends))
     except BearerRefused as error:
         if needs:
             from .needs import scopes_of

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from flask import Request, current_app, request
 
 from ..errors import InvalidRequest
+from .bearer import comes_with_token
 
 if TYPE_CHECKING:
     from .gatekeeper import Gatekeeper
@@ -59,9 +60,13 @@ def is_preflight(request: Request, named: Collection[str]) -> bool:
 def refuse_cross_site_writes(keeper: Gatekeeper) -> None:
     """Let no request change anything that another site may have caused.
 
+    One that brings an access token is not asked: no browser sends one by itself.
+
     :raises InvalidRequest: for it; the person stays signed in.
     """
-    if request.method in _SAFE or not keeper.is_foreign() or _is_exempt():
+    if request.method in _SAFE or comes_with_token():
+        return
+    if not keeper.is_foreign() or _is_exempt():
         return
     error = InvalidRequest(
         f"another site may have caused this {request.method}", code="foreign_request", status=403

@@ -11,7 +11,6 @@ from flask import Response, current_app
 from flask.views import View
 
 from ..errors import BearerRefused
-from .bearer import comes_with_token
 from .foreign import refuse_cross_site_writes
 from .identity import current_identity
 
@@ -72,8 +71,7 @@ def turned_away(
         return unknown
     if who.is_machine and people:
         raise BearerRefused("a program speaks for itself", code="people_only", status=403)
-    if not comes_with_token():
-        refuse_cross_site_writes(keeper)
+    refuse_cross_site_writes(keeper)
     if keeper.recheck is not None and (answer := keeper.recheck()) is not None:
         return answer
     if needs:

@@ -27,9 +27,10 @@ class RoleRequired:
 
     def is_accessible(self) -> bool:
         """Whether this request's person may use the view."""
-        person = current_identity()
-        allowed = bool(person) and any(person.has_role(role) for role in self.required_roles)
-        return allowed and guards.turned_away() is None
+        if not current_identity() or guards.turned_away() is not None:
+            return False
+        # Asked for anew: what the provider just said of the person counts.
+        return any(current_identity().has_role(role) for role in self.required_roles)
 
     def inaccessible_callback(self, name: str, **kwargs: Any) -> Response:
         """The way to sign in for people unknown, 403 for all others."""

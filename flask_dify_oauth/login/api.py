@@ -10,6 +10,7 @@ from ..access.authorization import SCHEMES, challenges
 from ..errors import DifyOAuthError, InsecureTransport
 from .address import Addresses
 from .clients import Clients
+from .redirects import quoted_path
 
 if TYPE_CHECKING:
     from ..access.api_tokens import ApiTokens, Bearer
@@ -64,7 +65,8 @@ class Api:
     def _target(self, request: Request) -> Target:
         from ..oidc.dpop import Target
 
-        url = self._addresses.absolute_base(request) + request.path
+        # Quoted: a "?" that is part of the path would else count as the end of it.
+        url = self._addresses.absolute_base(request) + quoted_path(request.path)
         return Target(request.method, url, request.headers.get("DPoP"))
 
     def resource(self, request: Request) -> Resource:

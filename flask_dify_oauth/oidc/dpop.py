@@ -43,7 +43,7 @@ class Target(NamedTuple):
     """What a request asks for, and what it shows as proof."""
 
     method: str
-    #: the whole address as clients know it, its path decoded; a query counts for nothing
+    #: the whole address as clients know it; a query counts for nothing
     url: str
     #: the header ``DPoP``; None where there is none
     proof: str | None

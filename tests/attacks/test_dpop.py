@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from flask_dify_oauth import bearer_required, current_user, login_required
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.judging import PROOF_ALGORITHMS
 from tests.bearer.desk import AUDIENCE, GONE, METADATA, Desk, challenge
@@ -380,6 +381,39 @@ def test_methods_and_paths(holder: Holder) -> None:
         assert holder.send(holder.proof(htu=htu), path).status_code == 200
     assert holder.send(holder.proof(), method="POST").status_code == 401
     assert holder.send(holder.proof(htm="POST"), method="POST").status_code == 200
+
+
+def test_a_question_mark_in_a_path_does_not_end_it(holder: Holder) -> None:
+    """A proof for one page is none for another whose path goes on behind a quoted ``?``."""
+    for path in ("/api/notes/a%3Fb", "/api/notes/a%23b", "/api/notes/%2561"):
+        for other in ("/api/notes/a", "/api/notes/%61"):
+            proof = holder.proof(htu=f"http://localhost{other}")
+            assert holder.send(proof, path).status_code == 401, (path, other)
+        assert holder.send(holder.proof(htu=f"http://localhost{path}"), path).status_code == 200
+
+
+def test_a_proof_is_looked_at_once_by_all_guards_of_a_view(op: Provider, build: MakeApp) -> None:
+    app = build(op.issuer, API_AUDIENCE=AUDIENCE)
+    app.extensions["test.oauth"].protect(app, accept=["session", "bearer"])
+
+    @app.get("/twice")
+    @bearer_required(scopes=["notes:read"])
+    @login_required(accept=["bearer"])
+    def twice() -> str:
+        return current_user.subject
+
+    @app.get("/elsewhere")
+    @bearer_required(provider="another")
+    def elsewhere() -> str:
+        return "in"
+
+    holder = Holder(Desk(op, app))
+    proof = holder.proof(htu="http://localhost/twice")
+    assert holder.send(proof, "/twice").text == "alice-1"
+    assert holder.send(proof, "/twice").status_code == 401
+    assert holder.send(None, "/twice").status_code == 401
+    strange = holder.proof(htu="http://localhost/elsewhere")
+    assert holder.send(strange, "/elsewhere").status_code == 401
 
 
 def test_the_address_is_the_one_that_clients_know(op: Provider, build: MakeApp) -> None:

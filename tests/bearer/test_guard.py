@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import flask_login
 import pytest
 from flask import Flask, session
 
 from flask_dify_oauth import bearer_required, current_user, login_required, roles_required
 from flask_dify_oauth.errors import ProviderUnavailable
+from flask_dify_oauth.integrations.flask_login import LoginManager
 from tests.access.helpers import client_of
 from tests.attacks.provider import Provider
 from tests.conftest import MakeApp
@@ -164,6 +166,27 @@ def test_the_session_is_set_aside(op: Provider, build: MakeApp) -> None:
     assert "Cookie" in answer.headers["Vary"], "the session was read before the guard"
     assert signed_in.get("/me").get_json()["subject"] == "a1"
     assert desk.send(desk.token(), "/api/session").headers.getlist("Set-Cookie") == []
+
+
+def test_flask_login_forgets_whom_it_saw_in_the_session(op: Provider, build: MakeApp) -> None:
+    app = build(op.issuer, API_AUDIENCE=AUDIENCE)
+    LoginManager(app)
+    seen: list[str] = []
+
+    @app.before_request
+    def look() -> None:
+        seen.append(flask_login.current_user.get_id())
+
+    @app.get("/api/theirs")
+    @login_required(accept=["session", "bearer"])
+    def theirs() -> str:
+        return str(flask_login.current_user.subject)
+
+    desk, signed_in = Desk(op, app), client_of(app)
+    assert signed_in.get("/api/theirs").text == "a1"
+    headers = {"Authorization": f"Bearer {desk.token(sub='bob-1')}"}
+    assert signed_in.get("/api/theirs", headers=headers).text == "bob-1"
+    assert seen == ["https://id.example.com a1"] * 2
 
 
 def test_a_refused_token_leaves_nobody(op: Provider, build: MakeApp) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import flask_admin
 import pytest
-from flask import Flask
+from flask import Flask, session
+from msgspec.structs import replace
 
 from flask_dify_oauth import DifyOAuth, Identity
+from flask_dify_oauth.access.identity import IDENTITY_KEY, decode_identity, encode_identity
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.integrations.flask_admin import RoleRequired
 from tests.kit import Browser
@@ -93,3 +95,18 @@ def test_whoever_is_out_at_the_provider_is_out_here(app: Flask, browser: Browser
     parts = app.extensions["dify_oauth"]
     parts.recheck = lambda: parts.challenge()
     assert browser.open("/admin/notes/").status_code == 303
+
+
+@pytest.mark.usefixtures("roles")
+def test_a_role_that_the_provider_just_took_away_opens_nothing(
+    app: Flask, browser: Browser
+) -> None:
+    browser.sign_in(account="alice")
+
+    def recheck() -> None:
+        identity = decode_identity(session[IDENTITY_KEY])
+        assert identity is not None
+        session[IDENTITY_KEY] = encode_identity(replace(identity, roles=()))
+
+    app.extensions["dify_oauth"].recheck = recheck
+    assert browser.open("/admin/notes/").status_code == 403
