@@ -38,7 +38,7 @@ class Arrived(Struct, frozen=True):
     identity: Identity = NOBODY
     #: as it came, for this request alone
     token: str = ""
-    #: when the token ends, in epoch seconds
+    #: epoch seconds: when the token runs out
     ends: float = 0.0
 
     def __repr__(self) -> str:  # without the token
