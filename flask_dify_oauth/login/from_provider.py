@@ -91,8 +91,7 @@ class FromProvider:
             if provider.decryption_key:
                 with contextlib.suppress(TokenRefused):
                     signed = self._clients.get(name).decrypted(raw)
-                    if (client := self._addressed(peek(signed))).settings.name == name:
-                        return signed, client
+                    return signed, self._addressed(peek(signed))
         raise TokenRefused("log-out token: it is encrypted, and not to a key of ours")
 
     def _addressed(self, claims: dict[str, Any]) -> Client:
@@ -171,7 +170,7 @@ class FromProvider:
             log_failure(error)
         told = {
             "error": error.code,
-            "error_description": f"Nothing was done. The log says why, under {error.error_id}.",
+            "error_description": f"The log-out failed. The log says why, under {error.error_id}.",
             "error_id": error.error_id,
         }
         status = 405 if error.status == 405 else 400

@@ -17,6 +17,7 @@ from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.session import Session
 from tests.kit import Browser, Trail
 from tests.login.helpers import ALICE, BOB, heading, rows
+from tests.login.renewing import SCOPES, add_views, ask, cookie_of, expire, refreshes
 from tests.login.telling import EVENT, Teller, done, spied_on
 from tests.oidc.encrypting import encrypt, pem, private_key
 from tests.sessions.conftest import Hours, hours
@@ -465,6 +466,31 @@ def test_requests_in_flight_bring_nothing_back(
         assert not browser.signed_in
         assert rows(app) == rows(app, "vault") == 0
         browser.close()
+
+
+@pytest.mark.parametrize("named", ["sid", "sub"])
+def test_a_refresh_under_way_brings_nothing_back(
+    build: Build, op: DemoProvider, named: str
+) -> None:
+    app = add_views(build(op.issuer, SCOPES=SCOPES))
+    browser, teller, reached = Browser(app, op), Teller(op, app), threading.Event()
+    browser.sign_in()
+    cookie = cookie_of(browser)
+    expire(app, cookie)
+    told: list[bool] = []
+
+    def meanwhile() -> None:
+        reached.set()
+        told.append(now_told(teller, named))
+
+    op.answers["token"] = meanwhile  # and then the provider answers as ever
+    assert ask(app, cookie)[0] == 401
+    assert told == [True]
+    assert reached.is_set()
+    assert refreshes(op) == 1
+    assert not browser.signed_in
+    assert rows(app) == rows(app, "vault") == 0
+    browser.close()
 
 
 # Whose session it is
