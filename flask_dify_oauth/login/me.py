@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
 
 from flask import Response
 
@@ -22,7 +21,9 @@ def answer_me() -> Response:
     identity = current_identity()
     if not identity:
         return parts.challenge(as_json=True)
-    told: dict[str, Any] = {
+    stored = session.stored
+    assert stored is not None  # of whom else would this be
+    told = {
         "issuer": identity.issuer,
         "subject": identity.subject,
         "provider": identity.provider,
@@ -37,11 +38,10 @@ def answer_me() -> Response:
         "signed_in_at": identity.signed_in_at,
         "auth_time": identity.auth_time,
         "acr": identity.acr,
-        "now": int(time.time()),
-    }
-    if (stored := session.stored) is not None:
-        told["session"] = {
+        "session": {
             "idle_until": int(min(stored.idle_until, stored.ends_at)),
             "ends_at": int(stored.ends_at),
-        }
+        },
+        "now": int(time.time()),
+    }
     return Response(json.dumps(told), mimetype="application/json")

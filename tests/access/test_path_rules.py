@@ -300,6 +300,16 @@ def test_a_policy_decides_without_flask() -> None:
     refused = policy.refusal("POST", "/notes/1", ALICE)
     assert refused is not None
     assert refused.code == "forbidden"
+    for path in ("/nowhere", "/open-not/x"):
+        closed = policy.refusal("GET", path, ALICE)
+        assert closed is not None
+        assert (closed.code, closed.detail) == ("forbidden", "no path rule opens this")
+        stranger = policy.refusal("GET", path, replace(ALICE, subject=""))
+        assert stranger is not None
+        assert stranger.code == "not_signed_in"
+    program = policy.refusal("GET", "/notes/1", replace(ALICE, is_machine=True))
+    assert program is not None
+    assert program.code == "people_only"
     assert policy.rule_for("GET", "/nowhere") is CLOSED
     assert policy.permissions(ALICE) == ("read notes",)
     assert policy.permissions(OWNER) == ("read notes", "share notes")
