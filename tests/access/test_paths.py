@@ -100,6 +100,12 @@ def test_what_has_no_one_reading_is_refused(path: str) -> None:
         table(("/**", None)).find("GET", path)
 
 
+@pytest.mark.parametrize("path", ["", "a", "//", "/a/../b", "/a\\b", "/a\n", "/a%2fb", "/a\ufffd"])
+def test_it_is_refused_where_no_row_fits_too(path: str) -> None:
+    with pytest.raises(AmbiguousPath):
+        table(("/x", None)).find("GET", path)
+
+
 #: each is read as another path by some server; with one rule for both it is decided
 DOUBTFUL = {
     "/admin;x": "/admin", "/admin;": "/admin", "/admin;x=1/y": "/admin/y", "/a;b/admin": "/a/admin",
