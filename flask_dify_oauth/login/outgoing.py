@@ -22,7 +22,7 @@ from ..errors import (
     ProviderUnavailable,
     ProviderUnusable,
 )
-from ..oidc.bounded import Bounded, Stripes
+from ..oidc.bounded import Bounded, Locks
 from ..oidc.service_tokens import ServiceToken, exchange, own_token
 from .clients import Clients
 from .parts import current_parts
@@ -48,7 +48,7 @@ class Outgoing:
         self._sparing = Sparing()
         self._kept: Bounded[ServiceToken] = Bounded(_MOST_KEPT)
         #: whoever wants the same token waits for the one that asks
-        self._locks = Stripes()
+        self._locks = Locks()
 
     def own(self, provider: str | None, wanted: Mapping[str, str]) -> str:
         """A token of the application itself.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
-__all__ = ["Bounded", "Stripes"]
+__all__ = ["Bounded", "Locks"]
 
 T = TypeVar("T")
 
@@ -38,12 +39,23 @@ class Bounded(Generic[T]):
         return len(self._entries)
 
 
-class Stripes:
-    """A lock for each key, from a number of locks that is fixed: two keys may share one."""
+class Locks:
+    """A lock for each key, for as long as somebody holds it or waits for it.
 
-    def __init__(self, count: int = 64) -> None:
-        self._locks = tuple(threading.Lock() for _ in range(count))
+    No two keys share one: strangers choose theirs, and would hold up others.
+    """
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[bytes, threading.Lock] = WeakValueDictionary()
+        self._lock = threading.Lock()
 
     def of(self, key: bytes) -> threading.Lock:
-        """The lock of a digest."""
-        return self._locks[key[0] % len(self._locks)]
+        """The lock of a key."""
+        with self._lock:
+            lock = self._locks.get(key)
+            if lock is None:
+                lock = self._locks[key] = threading.Lock()
+            return lock
+
+    def __len__(self) -> int:
+        return len(self._locks)

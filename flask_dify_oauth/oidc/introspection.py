@@ -11,7 +11,7 @@ import requests
 
 from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
 from ..settings import ProviderSettings
-from .bounded import Bounded, Stripes
+from .bounded import Bounded, Locks
 from .grants import proven_client
 from .strict import StrictError, json_object
 
@@ -61,7 +61,7 @@ class Introspector:
         self._living: Bounded[_Answer] = Bounded(_MOST_KEPT)
         self._dead: Bounded[float] = Bounded(_MOST_KEPT)
         #: whoever comes with the same token waits for the one answer
-        self._locks = Stripes()
+        self._locks = Locks()
         self._failed: tuple[ProviderUnavailable, float] | None = None
 
     def claims(self, token: str) -> dict[str, Any] | None:
@@ -73,6 +73,8 @@ class Introspector:
         known = self._known(key)
         if known is not None:
             return known.claims or None
+        if not self._max_age:
+            return self._answer(token, key).claims or None
         with self._locks.of(key):
             known = self._known(key)
             if known is None:

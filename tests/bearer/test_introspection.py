@@ -429,3 +429,45 @@ def test_many_who_come_at_once_wait_for_one_answer() -> None:
     assert len(results) == 8
     assert all(results)
     assert len(asked) == 1
+
+
+def test_who_invents_tokens_holds_up_nobody_else() -> None:
+    """Strangers can work out which tokens would share a lock, if any two did."""
+    release, waiting = threading.Event(), threading.Semaphore(0)
+
+    def answer(token: str) -> dict[str, Any]:
+        if token != "good":
+            waiting.release()
+            release.wait(10)
+        return {"active": token == "good"}
+
+    found, _ = memory(answer)
+    threads = [threading.Thread(target=found.claims, args=(f"{n}",)) for n in range(80)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert waiting.acquire(timeout=5), "each is asked about by itself"
+        assert found.claims("good") == {"active": True}
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join()
+    assert len(found._locks) == 0, "no lock is kept that nobody waits for"
+
+
+def test_where_nothing_is_remembered_nobody_waits_for_another() -> None:
+    meet = threading.Barrier(4)
+
+    def answer(token: str) -> dict[str, Any]:
+        meet.wait(timeout=5)
+        return {"active": True}
+
+    found, _ = memory(answer, max_age=0)
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(found.claims("t"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
