@@ -284,7 +284,7 @@ def test_what_was_made_while_the_session_ended_is_not_sent() -> None:
     def body() -> Iterator[str]:
         yield "first"
         switch.on = False
-        time.sleep(EVERY)
+        time.sleep(2 * EVERY)
         yield "too late"
 
     assert list(Watched(body(), switch)) == ["first"]
