@@ -279,7 +279,7 @@ def test_di3_a_new_jwks_uri_is_followed(
     now = time.monotonic
     client = stage.app.extensions["dify_oauth"].clients.get("default")
     monkeypatch.setattr(client._discovery._kept, "_clock", lambda: now() + 11)
-    monkeypatch.setattr(client._keys._kept, "_clock", lambda: now() + 11)
+    monkeypatch.setattr(client.keys._kept, "_clock", lambda: now() + 11)
     op.be(replies={})
     stage.assert_signed_in(stage.sign_in())
     assert op.count("discovery") == 2
