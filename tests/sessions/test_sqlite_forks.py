@@ -21,7 +21,7 @@ from tests.stores import lasting
 __all__ = ["store"]
 
 linux = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="looks into /proc")
-FAR = time.time() + 900
+FAR = time.time() + 86_400  # a whole test run may lie between this line and a test
 
 
 def opened(store: SQLiteStore) -> int:
