@@ -12,7 +12,7 @@ from ..errors import ProviderUnusable, SignInRefused
 from .identity import Identity
 
 if TYPE_CHECKING:
-    from ..oidc.providers import Preset
+    from ..oidc.preset import Preset
 
 __all__ = ["identity_from", "merge_claims"]
 

@@ -17,7 +17,8 @@ from .grants import Renewal, TokenSet, ask, error_code, redeem, renew, revoke
 from .http import BearerAuth, Transport
 from .introspection import introspect
 from .keys import KeyStore
-from .providers import Preset, preset_for
+from .preset import Preset
+from .providers import preset_for
 from .tokens import (
     Expected,
     IDTokenCheck,
