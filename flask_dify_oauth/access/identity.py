@@ -18,6 +18,7 @@ __all__ = [
     "NOBODY",
     "Identity",
     "account_of",
+    "checked_at",
     "current_identity",
     "current_user",
     "decode_identity",
@@ -138,6 +139,14 @@ def decode_identity(raw: object) -> Identity | None:
 def account_of(identity: Identity) -> str:
     """What pages call the account."""
     return identity.email or identity.username or identity.name
+
+
+def checked_at(data: Mapping[str, Any], identity: Identity) -> float:
+    """When the provider last vouched for the person of a session, in epoch seconds.
+
+    :param data: the session's.
+    """
+    return cast(float, data.get(CHECKED_KEY, identity.signed_in_at or 0))
 
 
 def current_identity() -> Identity:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import NotSignedIn, StoreUnavailable
 from ..sessions import record
 from ..sessions.session import Session, current_session
-from .identity import CHECKED_KEY, IDENTITY_KEY, Identity, current_identity, decode_identity
+from .identity import IDENTITY_KEY, Identity, checked_at, current_identity, decode_identity
 
 if TYPE_CHECKING:
     from ..sessions.interface import SessionInterface
@@ -114,7 +114,7 @@ class _Look:
         if identity is None or (identity.issuer, identity.subject) != self._person:
             return False
         self._record = raw
-        self._checked = data.get(CHECKED_KEY, identity.signed_in_at or 0)
+        self._checked = checked_at(data, identity)
         return True
 
 

@@ -8,15 +8,12 @@ id, its data and its absolute end stay.
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
-from typing import TYPE_CHECKING
 
 from flask import Request, Response, request
 
-from ..access.identity import CHECKED_KEY, Identity, current_identity
+from ..access.identity import Identity, checked_at, current_identity
 from ..errors import (
-    DifyOAuthError,
     NotSignedIn,
     ProviderUnavailable,
     ProviderUnusable,
@@ -28,26 +25,21 @@ from .address import Addresses
 from .clients import Clients
 from .endings import Endings
 from .failures import answer_failure
+from .news import are_recent, note_none
 from .pages import opens_page
 from .redirects import see_other
 from .tokens import Tokens
 from .transaction import Transactions
 from .watching import DUE
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["TRIED", "BrowserCheck", "mark_of"]
 
-__all__ = ["TRIED", "BrowserCheck", "mark_of", "note"]
-
-_logger = logging.getLogger("flask_dify_oauth")
 #: where the session keeps how many checks in a row did not come back, and when the last began
 TRIED = "_dify_oauth_tried"
 #: Seconds between two checks of one session: no answer whatever can make a circle.
 _PAUSE = 10
 #: So many checks in a row that do not come back end the session: somebody may not want them to.
 _MOST_TRIES = 3
-#: Seconds by which clocks of several machines may differ.
-_APART = 60
 #: Parameters for sign-ins that a check must not have.
 _NOT_OF_A_CHECK = ("prompt", "max_age", "acr_values")
 
@@ -111,8 +103,7 @@ class BrowserCheck:
     def _is_over(self, session: Session, identity: Identity, times: int) -> bool:
         if self._every is None:
             return False
-        age = time.time() - session.get(CHECKED_KEY, identity.signed_in_at or 0)
-        return not -_APART <= age < times * self._every
+        return not are_recent(checked_at(session, identity), times * self._every)
 
     def _is_up(self, name: str) -> bool:
         """Whether the provider answers this server; else a browser would be stranded there."""
@@ -122,7 +113,7 @@ class BrowserCheck:
             with self._tokens.sparing.noting(name):
                 self._clients.get(name).confirm()
         except (ProviderUnavailable, ProviderUnusable) as error:
-            note(error)
+            note_none(error)
             return False
         return True
 
@@ -171,8 +162,3 @@ class BrowserCheck:
 def mark_of(session: Session) -> str:
     """Names the session without telling its cookie."""
     return hashlib.sha256(f"check {session.cookie}".encode()).hexdigest()[:32]
-
-
-def note(error: DifyOAuthError) -> None:
-    """Write down why nothing came of a check; the session stays."""
-    _logger.warning("[%s] session not checked: %s", error.error_id, error.logged)

@@ -24,10 +24,10 @@ from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 from .address import Addresses
 from .admission import Admission
-from .browser_check import TRIED, mark_of, note
+from .browser_check import TRIED, mark_of
 from .endings import Endings
 from .flow import STATE
-from .news import spread
+from .news import note_none, spread
 from .redirects import see_other
 from .tokens import Tokens
 from .transaction import Opened
@@ -86,14 +86,14 @@ class CheckAnswer:
             with self._tokens.sparing.noting(identity.provider):
                 self._hear(client, opened, session, identity, code)
         except (ProviderUnavailable, ProviderUnusable) as error:
-            note(error)
+            note_none(error)
             session[TRIED] = [0, int(time.time())]  # nobody's fault here
             return see_other(next_url)
         except ProviderRefused as error:
-            note(error)
+            note_none(error)
             return see_other(next_url)
         except TokenRefused as error:
-            note(error)
+            note_none(error)
             self._endings.end(session, identity, "token_refused")
             return see_other(next_url)
         if session.cookie is not None:
@@ -110,7 +110,7 @@ class CheckAnswer:
         if name in _OUT:
             self._endings.end(session, identity, "not_confirmed")
         else:
-            note(ProviderUnavailable(f"the provider answered {name}"))
+            note_none(ProviderUnavailable(f"the provider answered {name}"))
 
     def _hear(
         self, client: Client, opened: Opened, session: Session, identity: Identity, code: str

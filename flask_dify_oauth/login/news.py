@@ -1,13 +1,30 @@
-"""What the last refresh told of a person, as the session keeps it for every request."""
+"""What the provider last told of a person, as the session keeps it for every request."""
 
 from __future__ import annotations
 
+import logging
+import time
+
 from ..access.identity import CHECKED_KEY, IDENTITY_KEY, Identity, encode_identity
-from ..errors import SignInRefused
+from ..errors import DifyOAuthError, SignInRefused
 from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 
-__all__ = ["hear", "spread"]
+__all__ = ["are_recent", "hear", "note_none", "spread"]
+
+_logger = logging.getLogger("flask_dify_oauth")
+#: Seconds by which clocks of several machines may differ.
+_APART = 60
+
+
+def are_recent(when: float, seconds: float) -> bool:
+    """Whether news of that time, in epoch seconds, are no older than so many seconds."""
+    return -_APART <= time.time() - when < seconds
+
+
+def note_none(error: DifyOAuthError) -> None:
+    """Write down why the provider told nothing; the session stays."""
+    _logger.warning("[%s] session not checked: %s", error.error_id, error.logged)
 
 
 def spread(sessions: SessionInterface, session: Session, told: Identity, received: float) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from typing import Any
 
 from flask import Response
 
-from ..access.identity import CHECKED_KEY, Identity, current_identity
+from ..access.identity import Identity, checked_at, current_identity
 from ..errors import (
     NotSignedIn,
     ProviderRefused,
@@ -18,13 +16,10 @@ from ..errors import (
 )
 from ..sessions.session import Session
 from .failures import answer_failure
+from .news import are_recent, note_none
 from .tokens import Tokens
 
 __all__ = ["Recheck"]
-
-_logger = logging.getLogger("flask_dify_oauth")
-#: Seconds by which clocks of several machines may differ.
-_APART = 60
 
 
 class Recheck:
@@ -49,20 +44,20 @@ class Recheck:
         identity, session = current_identity(), self._tokens.session()
         if session.bearer is not None:  # nothing of it outlives the token
             return None
-        age = time.time() - session.get(CHECKED_KEY, identity.signed_in_at or 0)
-        if -_APART <= age < self._every or self._tokens.sparing.spared(identity.provider):
+        last = checked_at(session, identity)
+        if are_recent(last, self._every) or self._tokens.sparing.spared(identity.provider):
             return None
         try:
-            self._check(session, identity, wait=not -_APART <= age < 2 * self._every)
+            self._check(session, identity, wait=not are_recent(last, 2 * self._every))
         except (NotSignedIn, SignInRefused) as error:
             return answer_failure(error)
         except (ProviderUnavailable, ProviderUnusable, ProviderRefused) as error:
-            _logger.warning("[%s] session not checked: %s", error.error_id, error.logged)
+            note_none(error)
         return None
 
     def _check(self, session: Session, identity: Identity, *, wait: bool) -> None:
         def done(vault: dict[str, Any]) -> bool:
-            return bool(-_APART <= time.time() - vault.get("renewed_at", 0.0) < self._every)
+            return are_recent(vault.get("renewed_at", 0.0), self._every)
 
         held = self._tokens.read(session)
         if done(held.vault):  # a refresh for a token has told the same
