@@ -67,7 +67,7 @@ class DifyOAuth(InViews):
         """
         if "dify_oauth" in app.extensions:
             raise RuntimeError("DifyOAuth is registered on this app already")
-        settings, store, audit_sink = read_configuration(app, self._audit_sink)
+        settings, store, audit_sink, policy = read_configuration(app, self._audit_sink)
         keyring = Keyring(settings.secret_keys)
         sessions = SessionInterface(
             app,
@@ -122,6 +122,7 @@ class DifyOAuth(InViews):
             challenge=challenge,
             audit_sink=audit_sink,
             recheck=Recheck(tokens, by_refresh) if by_refresh else None,
+            policy=policy,
         )
         if settings.watches:
             from .login.watched import add_watching
@@ -146,12 +147,10 @@ class DifyOAuth(InViews):
             from .login.cors import open_to
 
             open_to(app, settings.cors_origins)
-        if settings.path_rules is not None:
+        if policy is not None:
             from .access.enforcement import enforce
-            from .access.policy import Policy, parse_rules
 
-            parts.policy = Policy(parse_rules(settings.path_rules)[0])
-            enforce(app, parts.policy)
+            enforce(app, policy)
         app.cli.add_command(commands)
 
     def on_sign_in(self, hook: Hook) -> Hook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
@@ -16,16 +16,26 @@ from .settings import PREFIX, Settings, load_settings
 from .store_urls import RedisAddress, SQLiteAddress, parse_store_url
 
 if TYPE_CHECKING:
+    from .access.policy import Policy
     from .audit import AuditSink
     from .sessions.protocol import SessionStore
 
-__all__ = ["binding_of", "open_sink", "open_store", "read_configuration"]
+__all__ = ["Configuration", "binding_of", "open_sink", "open_store", "read_configuration"]
 
 
-def read_configuration(
-    app: Flask, sink: AuditSink | None = None
-) -> tuple[Settings, SessionStore, AuditSink | None]:
-    """Settings, store and where audit records go (None: the logger), or why there are none.
+class Configuration(NamedTuple):
+    """What the configuration of an application comes to."""
+
+    settings: Settings
+    store: SessionStore
+    #: where audit records go; None is the logger
+    audit_sink: AuditSink | None
+    #: None without path rules
+    policy: Policy | None
+
+
+def read_configuration(app: Flask, sink: AuditSink | None = None) -> Configuration:
+    """The configuration, judged and opened, or why there is none.
 
     :param sink: where the application wants its audit records, if it has a place of its own.
     :raises ConfigurationError: with all of them together.
@@ -42,7 +52,8 @@ def read_configuration(
             problems.append(f"SECRET_KEY_FILE {error}.")
     if type(app.session_interface) is not SecureCookieSessionInterface:
         problems.append("app.session_interface is set already; remove the other session extension.")
-    problems += _problems_of_rules(app) + _problems_of_cors(app)
+    policy, problems_of_rules = _read_rules(app)
+    problems += problems_of_rules + _problems_of_cors(app)
     try:
         settings = load_settings(app.config)
         sink = open_sink(settings, sink)
@@ -52,7 +63,7 @@ def read_configuration(
         problems += error.problems
     if problems or settings is None or store is None:
         raise ConfigurationError(problems)
-    return settings, store, sink
+    return Configuration(settings, store, sink, policy)
 
 
 def _problems_of_cors(app: Flask) -> list[str]:
@@ -68,13 +79,16 @@ def _problems_of_cors(app: Flask) -> list[str]:
     ]
 
 
-def _problems_of_rules(app: Flask) -> list[str]:
+def _read_rules(app: Flask) -> tuple[Policy | None, list[str]]:
     rules = app.config.get(f"{PREFIX}PATH_RULES")
     if not isinstance(rules, (list, tuple)):
-        return []  # none, or a mistake that the settings report
-    from .access.policy import parse_rules
+        return None, []  # none, or a mistake that the settings report
+    from .access.policy import Policy, parse_rules
 
-    return [f"{PREFIX}PATH_RULES{problem}." for problem in parse_rules(rules)[1]]
+    parsed, problems = parse_rules(rules)
+    if problems:
+        return None, [f"{PREFIX}PATH_RULES{problem}." for problem in problems]
+    return Policy(parsed), []
 
 
 def binding_of(app: Flask, settings: Settings) -> bytes:
