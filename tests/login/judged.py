@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from flask import Flask, jsonify, session
 
 from flask_dify_oauth import current_user
@@ -68,15 +66,3 @@ def refresh(browser: Browser) -> Any:
     """Let a request find that the access token has run out."""
     expire(browser.app, cookie_of(browser))
     return browser.fetch("/token")
-
-
-@pytest.fixture
-def pass_by(monkeypatch: pytest.MonkeyPatch) -> Pass:
-    """Moves the clock of the whole process."""
-    real, offset = time.time, [0.0]
-    monkeypatch.setattr(time, "time", lambda: real() + offset[0])
-
-    def move(seconds: float) -> None:
-        offset[0] += seconds
-
-    return move

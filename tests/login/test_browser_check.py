@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask, session
 from werkzeug.test import TestResponse
 
-from flask_dify_oauth import signals
 from flask_dify_oauth.demo import DemoProvider
 from tests.kit import NAVIGATION, Browser, path_of, query_of
 from tests.login.helpers import cookies, heading, link, rows
@@ -26,35 +24,6 @@ EVERY = 300
 @pytest.fixture
 def app(op: DemoProvider, build: Build) -> Flask:
     return build(op.issuer, REVALIDATE=EVERY, REVALIDATE_BY="browser", SCOPES=SCOPES)
-
-
-@pytest.fixture
-def inside(browser: Browser) -> Browser:
-    browser.sign_in()
-    return browser
-
-
-@pytest.fixture
-def pass_by(monkeypatch: pytest.MonkeyPatch) -> Pass:
-    """Moves the clock of the whole process."""
-    real, offset = time.time, [0.0]
-    monkeypatch.setattr(time, "time", lambda: real() + offset[0])
-
-    def move(seconds: float) -> None:
-        offset[0] += seconds
-
-    return move
-
-
-@pytest.fixture
-def farewells() -> Iterator[list[str]]:
-    heard: list[str] = []
-
-    def receiver(sender: Any, identity: Any, reason: str) -> None:
-        heard.append(reason)
-
-    with signals.user_signed_out.connected_to(receiver):
-        yield heard
 
 
 def sent_away(answer: TestResponse, op: DemoProvider) -> str:

@@ -22,13 +22,6 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 CROSS = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example.com"}
 
 
-@pytest.fixture
-def inside(browser: Browser) -> Browser:
-    """The browser of somebody who is signed in."""
-    browser.sign_in()
-    return browser
-
-
 def test_log_out_ends_the_session_here_and_at_the_provider(
     inside: Browser, app: Flask, op: DemoProvider
 ) -> None:

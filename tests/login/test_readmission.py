@@ -12,7 +12,7 @@ import pytest
 import requests
 from flask import Flask, abort
 
-from flask_dify_oauth import Identity, SignInRefused, signals
+from flask_dify_oauth import Identity, SignInRefused
 from flask_dify_oauth.demo import DemoProvider
 from tests.kit import Browser
 from tests.login.helpers import heading, link, rows
@@ -20,7 +20,6 @@ from tests.login.judged import (
     Pass,
     add_more_views,
     answer_tokens,
-    pass_by,  # noqa: F401 - a fixture
     refresh,
     tell,
     who,
@@ -51,17 +50,6 @@ def enter(build: Build, op: DemoProvider) -> Iterator[Enter]:
         browser.close()
 
 
-@pytest.fixture
-def farewells() -> Iterator[list[str]]:
-    heard: list[str] = []
-
-    def receiver(sender: Any, identity: Any, reason: str) -> None:
-        heard.append(reason)
-
-    with signals.user_signed_out.connected_to(receiver):
-        yield heard
-
-
 def test_a55_what_the_provider_says_now_is_what_the_application_knows(
     enter: Enter, op: DemoProvider
 ) -> None:
@@ -81,7 +69,7 @@ def test_a55_what_the_provider_says_now_is_what_the_application_knows(
 def test_a55_within_the_interval_of_revalidation(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
 ) -> None:
     alice = enter(ROLES={"boss": ["role:admin"]})
     assert who(alice)["roles"] == ["boss"]
@@ -107,7 +95,7 @@ def test_a_request_that_refreshes_goes_on_with_what_it_learnt(
 def test_what_tells_of_the_sign_in_itself_stays(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
 ) -> None:
     alice = enter(AUTHORIZATION_PARAMS={"acr_values": "gold"})
     before = who(alice)
@@ -155,7 +143,7 @@ RULES: list[tuple[dict[str, Any], dict[str, Any]]] = [  # a setting, and what ta
 def test_who_no_longer_passes_is_out(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
     farewells: list[str],
     settings: dict[str, Any],
     claims: dict[str, Any],
@@ -177,7 +165,7 @@ def test_who_no_longer_passes_is_out(
 def test_the_page_says_that_access_has_ended(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     alice = enter(ALLOWED_GROUPS=["staff"])
@@ -190,7 +178,7 @@ def test_the_page_says_that_access_has_ended(
 def test_a_script_is_told_by_403(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
 ) -> None:
     alice = enter(ALLOWED_GROUPS=["staff"])
     tell(op, groups=[])
@@ -301,7 +289,7 @@ def test_userinfo_of_somebody_else_ends_the_session(
 def test_while_userinfo_is_down_nobody_is_out_and_no_refresh_token_is_lost(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("flask_dify_oauth.login.sparing.SPARE", 0)
@@ -321,7 +309,7 @@ def test_while_userinfo_is_down_nobody_is_out_and_no_refresh_token_is_lost(
 def test_an_answer_that_waited_too_long_is_asked_for_anew(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its access token may have run out unannounced, and userinfo would say no for ever."""
@@ -456,7 +444,7 @@ def test_groups_are_fetched_again(build: Build, op: DemoProvider) -> None:
 def test_whoever_waited_for_the_check_knows_what_it_told(
     enter: Enter,
     op: DemoProvider,
-    pass_by: Pass,  # noqa: F811
+    pass_by: Pass,
 ) -> None:
     alice = enter()
     app, cookie = alice.app, cookie_of(alice)

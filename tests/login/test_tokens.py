@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask, Response, jsonify
 
-from flask_dify_oauth import signals
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.sessions.vault import seal_vault
 from tests.kit import Browser
@@ -41,27 +40,9 @@ def app(op: DemoProvider, build: Build) -> Flask:
 
 
 @pytest.fixture
-def inside(browser: Browser) -> Browser:
-    """The browser of somebody who is signed in."""
-    browser.sign_in()
-    return browser
-
-
-@pytest.fixture
 def grown(monkeypatch: pytest.MonkeyPatch) -> None:
     """No session counts as too young to sign in again by itself."""
     monkeypatch.setattr("flask_dify_oauth.login.tokens._YOUNG", -1)
-
-
-@pytest.fixture
-def farewells() -> Iterator[list[str]]:
-    heard: list[str] = []
-
-    def receiver(sender: Any, identity: Any, reason: str) -> None:
-        heard.append(reason)
-
-    with signals.user_signed_out.connected_to(receiver):
-        yield heard
 
 
 def refusing(op: DemoProvider, error: str, status: int = 400) -> None:
