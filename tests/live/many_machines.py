@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import requests
 
 from tests.certificate import make_certificate
+from tests.load import Visitors
 
 from .compose import Compose
 from .counterparts import OidcProvider
@@ -108,53 +107,28 @@ class Site:
         return next(name for name, at in self.compose.addresses.items() if at == answer[0])
 
 
-class Load:
-    """People who ask all the time by the front door: in, out, strangers; and what is public."""
+class Load(Visitors):
+    """Visitors by the front door.
+
+    :param alive: the cookie of somebody who is signed in.
+    :param dead: one of somebody who is to be signed out.
+    """
 
     def __init__(self, site: Site, alive: str, dead: str) -> None:
-        self.seen: dict[str, list[tuple[int, float]]] = {}
-        self._done = threading.Event()
-        whose = {"alive": alive, "dead": dead, "stranger": None, "public": alive}
-        self._threads = [
-            threading.Thread(
-                target=self._run,
-                args=(site, kind, cookie, "/" if kind == "public" else "/private"),
-            )
-            for kind, cookie in whose.items()
-            for _ in range(2)
-        ]
+        super().__init__(patience=20)
+        self._site = site
+        self._cookies = {"alive": alive, "dead": dead, "public": alive}
 
-    def _run(self, site: Site, kind: str, cookie: str | None, path: str) -> None:
-        seen = self.seen.setdefault(kind, [])
+    def ask_on(self, kind: str) -> None:
+        url = self._site.base + ("/" if kind == "public" else "/private")
         with requests.Session() as session:
-            session.verify = str(site.pem)
+            session.verify = str(self._site.pem)
             session.trust_env = False
             headers = dict(SCRIPT)
-            if cookie is not None:
-                headers["Cookie"] = f"__Host-session={cookie}"
-            while not self._done.is_set():
+            if kind in self._cookies:
+                headers["Cookie"] = f"__Host-session={self._cookies[kind]}"
+            while not self.done.is_set():
                 started = time.monotonic()
-                answer = session.get(f"{site.base}{path}", headers=headers, timeout=10)
-                seen.append((answer.status_code, time.monotonic() - started))
+                answer = session.get(url, headers=headers, timeout=10)
+                self.seen[kind].append((answer.status_code, time.monotonic() - started))
                 time.sleep(0.01)
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join(20)
-
-    def statuses(self, kind: str) -> set[int]:
-        return {status for status, _ in self.seen[kind]}
-
-    def summary(self) -> dict[str, Counter[int]]:
-        """How often who was answered what."""
-        return {kind: Counter(status for status, _ in seen) for kind, seen in self.seen.items()}
-
-    @property
-    def slowest(self) -> float:
-        return max(seconds for seen in self.seen.values() for _, seconds in seen)

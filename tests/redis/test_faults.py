@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from flask import Flask
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner
 from tests.kit import NAVIGATION
+from tests.load import Background
 from tests.redis import servers
 from tests.redis.conftest import open_store
 from tests.redis.test_near import warm
@@ -23,7 +24,7 @@ from tests.stores import in_threads, key, lasting
 SOON, PATIENCE = 0.5, 0.5
 
 
-class Load:
+class Load(Background):
     """Threads that use a store all the time and note what they were answered."""
 
     def __init__(self, store: Any, threads: int = 4) -> None:
@@ -37,12 +38,11 @@ class Load:
         self.slowest = 0.0
         self.failed = self.answered = 0
         self.last = time.monotonic()
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(threads)]
+        super().__init__([partial(self._run, which) for which in range(threads)])
 
     def _run(self, which: int) -> None:
         turn = 0
-        while not self._done.is_set():
+        while not self.done.is_set():
             turn += 1
             alive, dead = self.alive[turn % 20], self.dead[turn % 20]
             far = time.time() + 3600
@@ -66,16 +66,6 @@ class Load:
                 except Exception as error:
                     self.wrong.append(error)
                 self.slowest = max(self.slowest, time.monotonic() - started)
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join(10)
 
     def flows(self) -> bool:
         """Whether answers come, and have for a moment."""

@@ -7,7 +7,6 @@ import re
 import secrets
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner
 from tests.kit import Browser
+from tests.load import Visitors
 from tests.login.renewing import ask, cookie_of, key_of, store_of
 from tests.redis import servers
 from tests.stores import in_threads, key, lasting
@@ -29,47 +29,24 @@ Build = Callable[..., Flask]
 SOON, PATIENCE = 0.5, 0.5
 
 
-class Visitors:
-    """Scripts that ask all the time: in, signed out, strangers; and for what is public."""
+class Scripts(Visitors):
+    """Visitors to an application in this process."""
 
     def __init__(self, app: Flask, alive: str, dead: str) -> None:
-        self.seen: dict[str, list[tuple[int, float]]] = {
-            kind: [] for kind in ("alive", "dead", "stranger", "public")
-        }
+        super().__init__()
         self._app, self._cookies = app, {"alive": alive, "dead": dead, "public": alive}
-        self._done = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(kind,)) for kind in self.seen for _ in range(2)
-        ]
 
-    def _run(self, kind: str) -> None:
+    def ask_on(self, kind: str) -> None:
         path = "/" if kind == "public" else "/private"
-        while not self._done.is_set():
+        while not self.done.is_set():
             started = time.monotonic()
             status, _ = ask(self._app, self._cookies.get(kind, ""), path)
             self.seen[kind].append((status, time.monotonic() - started))
             time.sleep(0.005)
 
-    def __enter__(self) -> Visitors:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join(10)
-
-    def statuses(self, kind: str) -> set[int]:
-        return {status for status, _ in self.seen[kind]}
-
     def lets_in(self) -> bool:
         """Whether whoever is signed in has been let in for a moment."""
         return {status for status, _ in self.seen["alive"][-20:]} == {200}
-
-    @property
-    def slowest(self) -> float:
-        return max(seconds for seen in self.seen.values() for _, seconds in seen)
 
 
 @pytest.fixture(params=["sentinel", "cluster"])
@@ -105,14 +82,13 @@ def test_a_master_is_killed_under_load(group: Any, build: Build, op: DemoProvide
     assert ask(app, dead, "/private")[0] == 200
     store_of(app).delete(key_of(app, dead))
     time.sleep(0.3)  # replicas have what was acknowledged
-    with Visitors(app, alive, dead) as visitors:
+    with Scripts(app, alive, dead) as visitors:
         servers.until(visitors.lets_in)
         before = len(visitors.seen["alive"])
         holder(group, store_of(app)._keys(key_of(app, alive))[0]).kill()
         servers.until(lambda: 503 in {status for status, _ in visitors.seen["alive"][before:]})
         servers.until(visitors.lets_in)
-    counted = {kind: Counter(status for status, _ in seen) for kind, seen in visitors.seen.items()}
-    print(f"slowest answer {visitors.slowest:.2f} s; {counted}")
+    print(f"slowest answer {visitors.slowest:.2f} s; {visitors.summary()}")
     assert visitors.statuses("public") == {200}
     assert visitors.statuses("stranger") == {401}
     assert visitors.statuses("alive") == {200, 503}
