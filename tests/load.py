@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Self
 
+#: seconds that a busy machine may add to any answer; what hangs, hangs longer
+SLACK = 2.0
+
 
 class Background:
     """Jobs that run until the block ends.

@@ -18,6 +18,7 @@ from flask_dify_oauth.access.watch import EVERY, GRACE, Watch
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import NotSignedIn, StoreUnavailable
 from tests.kit import Browser
+from tests.load import SLACK
 from tests.login.helpers import cookies
 from tests.login.renewing import key_of
 
@@ -272,7 +273,7 @@ def test_a_body_that_waits_is_left_within_a_second_and_closed_when_it_goes_on() 
     threading.Timer(0.3, lambda: setattr(switch, "on", False)).start()
     started = time.monotonic()
     assert list(stream) == []
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1 + SLACK
     assert not closed.is_set()
     go_on.set()
     assert closed.wait(2)
@@ -352,6 +353,6 @@ def test_a_view_streams_and_the_cookie_of_a_later_log_out_ends_it(
     browser.open("/logout", method="POST")
     started = time.monotonic()
     assert len(list(steps)) < 50
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1 + SLACK
     answer.close()
     assert answer.headers["Cache-Control"] == "no-store"

@@ -25,6 +25,7 @@ from flask_dify_oauth.oidc.tokens import (
     verify_renewed_id_token,
 )
 from tests.kit import Browser
+from tests.load import SLACK
 from tests.login.telling import EVENT, done, spied_on
 
 from .behaviour import CLIENT_ID, CLIENT_SECRET, GONE, Reply, change
@@ -487,15 +488,15 @@ def test_a81_a_real_rotation_is_followed_during_a_flood(scene: MakeScene) -> Non
         over.set()
         thread.join(5)
     assert told
-    assert time.monotonic() - rotated < REFETCH_PAUSE + 1
+    assert time.monotonic() - rotated < REFETCH_PAUSE + SLACK
     stage.assert_nobody()
 
 
 def test_a81_a_silent_provider_holds_up_no_more_than_one_worker(scene: MakeScene) -> None:
     """The key set does not answer while forged tokens come: two seconds, then nobody waits."""
-    stage = scene(fresh=True, HTTP_TIMEOUT=4)
+    stage = scene(fresh=True, HTTP_TIMEOUT=8)
     stage.assert_signed_in(stage.sign_in())
-    stage.op.be(replies={"jwks": Reply(b"", delay=6)})
+    stage.op.be(replies={"jwks": Reply(b"", delay=10)})
     took: list[float] = []
 
     def forge(number: int) -> None:
@@ -508,15 +509,16 @@ def test_a81_a_silent_provider_holds_up_no_more_than_one_worker(scene: MakeScene
     first = [threading.Thread(target=forge, args=(number,)) for number in range(12)]
     for thread in first:
         thread.start()
-    time.sleep(2.3)
+    while len(took) < 11 and any(thread.is_alive() for thread in first):
+        time.sleep(0.05)
     assert len(took) == 11  # all but the one that asks
-    assert max(took) < 2.3
+    assert max(took) < 2 + SLACK
     took.clear()
     for number in range(20, 40):
         forge(number)
-    assert max(took) < 0.3
+    assert max(took) < 1.5  # nobody waited two seconds again
     for thread in first:
-        thread.join(10)
+        thread.join(20)
     # Keys that are known serve as ever.
     assert done(tell(stage.app, jws(HEADER, claims(stage.op.issuer), key("rsa:1"))))
 

@@ -18,6 +18,7 @@ from flask_dify_oauth.errors import ProviderUnavailable, StoreUnavailable
 from flask_dify_oauth.oidc.fresh import Fresh
 from flask_dify_oauth.oidc.tokens import IDTokenCheck
 from tests.kit import NAVIGATION, Browser, path_of
+from tests.load import SLACK
 from tests.login.helpers import TX, cookies
 
 Build = Callable[..., Flask]
@@ -107,7 +108,7 @@ def test_a_silent_provider_holds_one_request_up_and_not_all() -> None:
     started = time.monotonic()
     with pytest.raises(ProviderUnavailable):
         kept.get()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1 + SLACK
     go_on.set()
     first.join()
     assert kept.get() == "value"

@@ -17,6 +17,7 @@ from flask_dify_oauth.demo import DemoProvider, serve
 from flask_dify_oauth.oidc.client import Client
 from tests.attacks.scene import LogTrap
 from tests.kit import Browser
+from tests.load import SLACK
 from tests.login.renewing import (
     SCOPES,
     add_views,
@@ -214,7 +215,7 @@ def test_nobody_waits_for_it(
         )
         over.set()
     assert answer.headers["Location"].startswith(f"{op.issuer}/end-session")
-    assert took < 1
+    assert took < 1 + SLACK
 
 
 def test_a_provider_that_is_silent_holds_nobody_for_long(
@@ -233,7 +234,7 @@ def test_a_provider_that_is_silent_holds_nobody_for_long(
     op.answers["revocation"] = silence
     started = time.monotonic()
     log_out(browser)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 2 + SLACK
     over.set()
 
 

@@ -14,6 +14,7 @@ from flask import Flask, Response, jsonify
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.sessions.vault import seal_vault
 from tests.kit import Browser
+from tests.load import SLACK
 from tests.login.helpers import heading, link, rows
 from tests.login.renewing import (
     SCOPES,
@@ -282,7 +283,7 @@ def test_a_holder_that_died_blocks_for_a_bounded_time(
     assert store_of(app).lock(name, 0.5)
     started = time.monotonic()
     assert ask(app, cookie)[0] == 200
-    assert 0.3 < time.monotonic() - started < 2
+    assert 0.3 < time.monotonic() - started < 2 + SLACK
     assert refreshes(op) == 1
 
 
@@ -505,7 +506,7 @@ def test_twenty_threads_do_not_wait_in_a_row_for_a_silent_provider(
     started = time.monotonic()
     found = at_once(20, lambda: ask(app, cookie)[0])
     assert set(found) == {503}
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 8
     assert refreshes(op) == 1
 
 

@@ -198,12 +198,12 @@ def test_a_silent_source_is_waited_for_while_its_fetch_is_young_and_then_no_more
         return 1
 
     clock = Clock()
-    fresh = Fresh(fetch, lifetime=100, clock=clock, patience=0.3)
+    fresh = Fresh(fetch, lifetime=100, clock=clock, patience=1)
     fetching = threading.Thread(target=fresh.get)
     fetching.start()
     started.wait(5)
     waits = [fresh.get, lambda: fresh.renew(0)]
-    for age, least, most in ((0.0, 0.25, 2.0), (0.2, 0.05, 0.25), (0.4, 0.0, 0.1)):
+    for age, least, most in ((0.0, 0.9, 9.0), (0.7, 0.2, 0.9), (1.2, 0.0, 0.9)):
         clock.now = 1000.0 + age
         for wait in waits:
             began = time.monotonic()

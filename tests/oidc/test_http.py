@@ -13,6 +13,7 @@ import requests
 
 from flask_dify_oauth.errors import ProviderUnavailable, ProviderUnusable
 from flask_dify_oauth.oidc.http import MAX_ANSWER, BearerAuth, Transport
+from tests.load import SLACK
 from tests.oidc.wire import Script, answer, running, trickle
 
 TIMEOUT = 0.2
@@ -34,32 +35,32 @@ def test_an_answer_is_read_whole() -> None:
 
 
 def silent(sock: socket.socket, number: int) -> bool:
-    time.sleep(1.5)
+    time.sleep(5)
     return False
 
 
 def endless_body(sock: socket.socket, number: int) -> bool:
     sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    return trickle(b"x", 0.05, 40)(sock, number)
+    return trickle(b"x", 0.05, 200)(sock, number)
 
 
 def endless_chunks(sock: socket.socket, number: int) -> bool:
     sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    return trickle(b"1\r\nx\r\n", 0.05, 40)(sock, number)
+    return trickle(b"1\r\nx\r\n", 0.05, 200)(sock, number)
 
 
 def endless_header(sock: socket.socket, number: int) -> bool:
     sock.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-    return trickle(b"x", 0.05, 40)(sock, number)
+    return trickle(b"x", 0.05, 200)(sock, number)
 
 
 SLOW: dict[str, Script] = {
     "silent": silent,
-    "trickling status line": trickle(b"H", 0.05, 40),
+    "trickling status line": trickle(b"H", 0.05, 200),
     "trickling header": endless_header,
     "trickling body": endless_body,
     "trickling chunks": endless_chunks,
-    "nothing but 100 Continue": trickle(b"HTTP/1.1 100 Continue\r\n\r\n", 0.05, 40),
+    "nothing but 100 Continue": trickle(b"HTTP/1.1 100 Continue\r\n\r\n", 0.05, 200),
 }
 
 
@@ -70,7 +71,7 @@ def test_slow_answers_end_at_the_deadline(script: Script) -> None:
         with pytest.raises(ProviderUnavailable):
             transport.get(wire.url, accept="*/*")
         # Twice at most: a connection that breaks before its answer is tried once more.
-        assert time.monotonic() - started < 2 * DEADLINE + 0.3
+        assert time.monotonic() - started < 2 * DEADLINE + SLACK
 
 
 def test_a_silent_server_is_not_asked_twice() -> None:
@@ -90,14 +91,14 @@ def test_a_slow_but_steady_answer_in_time_is_taken() -> None:
 
 
 def test_the_deadline_holds_behind_a_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(trickle(b"H", 0.05, 60)) as proxy:
+    with running(trickle(b"H", 0.05, 200)) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         started = time.monotonic()
         with pytest.raises(ProviderUnavailable):
             get("http://127.0.0.1:9/x")
-        assert time.monotonic() - started < 2 * DEADLINE + 0.3
+        assert time.monotonic() - started < 2 * DEADLINE + SLACK
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["with a length", "until it closes"])
@@ -204,7 +205,7 @@ def test_garbage_is_an_error_of_ours(raw: bytes) -> None:
     with running(script) as wire, pytest.raises((ProviderUnavailable, ProviderUnusable)) as caught:
         get(wire.url + "?secret=hush", 1)
     assert "hush" not in caught.value.detail
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 3 + SLACK
 
 
 def unused_port() -> int:
@@ -230,7 +231,7 @@ def test_a_provider_that_does_not_accept() -> None:
         started = time.monotonic()
         with pytest.raises(ProviderUnavailable):
             get(f"http://127.0.0.1:{full.getsockname()[1]}/x")
-        assert time.monotonic() - started < 2 * DEADLINE + 0.3
+        assert time.monotonic() - started < 2 * DEADLINE + SLACK
         for sock in waiting:
             sock.close()
 

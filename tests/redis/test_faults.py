@@ -14,14 +14,14 @@ from flask import Flask
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner
 from tests.kit import NAVIGATION
-from tests.load import Background
+from tests.load import SLACK, Background
 from tests.redis import servers
 from tests.redis.conftest import open_store
 from tests.redis.test_near import warm
 from tests.stores import in_threads, key, lasting
 
 #: seconds in which everything is answered, and what a busy machine may add
-SOON, PATIENCE = 0.5, 0.5
+SOON = 0.5  # seconds
 
 
 class Load(Background):
@@ -95,14 +95,14 @@ def test_a_server_is_killed_and_back(lone: servers.Server) -> None:
                 act(keys[which % 5])
         return time.monotonic() - started
 
-    assert max(in_threads(8, attempt)) < 3 * SOON
+    assert max(in_threads(8, attempt)) < 3 * SOON + SLACK
     lone.start()
     servers.until(lambda: lone.client.ping())
     started = time.monotonic()
     servers.until(lambda: store.read(keys[0]) is None)  # it kept nothing: everybody signs in anew
     store.create(keys[1], lasting(), None)
     assert store.read(keys[1])
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1 + SLACK
     servers.until(lambda: warm(store, keys[1]))
     store.close()
 
@@ -143,7 +143,7 @@ def test_nothing_there_from_the_beginning(kind: str) -> None:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable) as caught:
             act()
-        assert time.monotonic() - started < SOON
+        assert time.monotonic() - started < SOON + SLACK
         assert caught.value.detail.startswith("session store: ")
     store.close()
 
@@ -157,7 +157,7 @@ def test_a_host_that_says_nothing() -> None:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             store.read(key())
-        assert time.monotonic() - started < SOON + 0.1
+        assert time.monotonic() - started < SOON + SLACK
         store.close()
 
 
@@ -187,7 +187,7 @@ def test_sentinels_fail_over_under_load(tmp_path: Path) -> None:
                 servers.until(lambda: group.master.replicas() == 2)
                 servers.until(load.flows)
         assert load.wrong == []
-        assert load.slowest < SOON + PATIENCE
+        assert load.slowest < SOON + SLACK
         servers.until(lambda: warm(store, load.alive[0]))
         store.close()
     finally:
@@ -215,7 +215,7 @@ def test_a_cluster_fails_over_under_load(tmp_path: Path) -> None:
                 servers.until(lambda: all(cluster._stands(s) for s in cluster.servers))
                 time.sleep(0.5)
         assert load.wrong == []
-        assert load.slowest < SOON + PATIENCE
+        assert load.slowest < SOON + SLACK
         assert len(store.find("i", "s")) == 20
         assert len(store.delete_found("i", "s")) == 20
         store.close()
@@ -232,7 +232,7 @@ def test_pages_while_the_server_is_away(lone: servers.Server, build: Callable[..
     for path, status in (("/", 200), ("/private", 503), ("/kept", 503), ("/keep/2", 503)):
         started = time.monotonic()
         assert client.get(path, headers=NAVIGATION).status_code == status
-        assert time.monotonic() - started < SOON
+        assert time.monotonic() - started < SOON + SLACK
     lone.start()
     servers.until(lambda: lone.client.ping())
     assert client.get("/kept").json is None

@@ -19,14 +19,14 @@ from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner
 from tests.kit import Browser
-from tests.load import Visitors
+from tests.load import SLACK, Visitors
 from tests.login.renewing import ask, cookie_of, key_of, store_of
 from tests.redis import servers
 from tests.stores import in_threads, key, lasting
 
 Build = Callable[..., Flask]
 #: seconds in which everything is answered, and what a busy machine may add
-SOON, PATIENCE = 0.5, 0.5
+SOON = 0.5  # seconds
 
 
 class Scripts(Visitors):
@@ -93,16 +93,21 @@ def test_a_master_is_killed_under_load(group: Any, build: Build, op: DemoProvide
     assert visitors.statuses("stranger") == {401}
     assert visitors.statuses("alive") == {200, 503}
     assert visitors.statuses("dead") == {401, 503}
-    assert visitors.slowest < SOON + PATIENCE
+    assert visitors.slowest < SOON + SLACK
     for browser in browsers:
         browser.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "single", "cluster"])
 def test_somebody_with_ten_thousand_sessions(
-    request: pytest.FixtureRequest, build: Build, op: DemoProvider, kind: str
+    request: pytest.FixtureRequest,
+    build: Build,
+    op: DemoProvider,
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Their page, and the ends that it offers, come in seconds; nobody else notices."""
+    caplog.set_level("WARNING", "flask_dify_oauth.audit")  # not ten thousand lines when it fails
     url = None if kind == "sqlite" else request.getfixturevalue(kind).url
     prefix = f"?prefix={secrets.token_hex(4)}:"
     app = build(op.issuer, SESSION_STORE=url and url + prefix)
@@ -149,8 +154,8 @@ def test_somebody_with_ten_thousand_sessions(
           f" a bystander waits {max(waiting):.2f} s at the most")  # fmt: skip
     assert len(store.find(*owner[:2])) == 1
     assert browser.fetch("/private").status_code == 200
-    assert max(shown, ended, gone) < 5
-    assert max(waiting) < SOON + PATIENCE
+    assert max(shown, ended, gone) < 15
+    assert max(waiting) < SOON + SLACK
     for each in (browser, other):
         each.close()
 

@@ -15,6 +15,7 @@ import pytest
 
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
+from tests.load import SLACK
 from tests.sessions.test_sqlite import count, store
 from tests.stores import lasting
 
@@ -148,7 +149,7 @@ def test_a_fork_in_the_midst_of_a_write(
 
     try:
         number = in_child(child)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 2.5 + SLACK
         assert succeeds(number)
     finally:
         go_on.set()

@@ -19,6 +19,7 @@ from flask import Flask
 from flask_dify_oauth import ConfigurationError
 from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.sqlite import SQLiteStore
+from tests.load import SLACK
 from tests.sessions.test_sqlite import count
 from tests.stores import in_threads, lasting
 
@@ -61,7 +62,7 @@ def test_a_long_writer_holds_nobody_up(store: SQLiteStore, write: Callable[..., 
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             write(store)
-        assert time.monotonic() - started < SOON
+        assert time.monotonic() - started < SOON + SLACK
         found = store.read(b"k")  # readers do not wait at all
         assert found
         assert found.record == b"record"
@@ -77,7 +78,7 @@ def test_nor_many_who_wait_for_it(store: SQLiteStore) -> None:
         return time.monotonic() - started
 
     with long_writer(store._path):
-        assert max(in_threads(8, attempt)) < 4.5
+        assert max(in_threads(8, attempt)) < 4.5 + SLACK
     store.delete(b"k")
 
 
