@@ -107,8 +107,6 @@ class Settings(Struct, frozen=True):
     api_introspection_max_age: float
     allow_cross_site_writes: bool
     cors_origins: tuple[str, ...]
-    #: as written; ``access.policy`` reads them
-    path_rules: list[Any] | None
     secret_keys: tuple[bytes, ...]
 
     def __repr__(self) -> str:  # without the secrets
@@ -201,6 +199,7 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         for s in SETTINGS
         if not s.provider
     }
+    del values["path_rules"]  # judged; `access.policy` reads them
     providers = _read_providers(config, values.pop("providers"), reader)
     several = config.get(f"{PREFIX}PROVIDERS") is not None
     for provider in providers.values():
