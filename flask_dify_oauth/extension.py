@@ -159,6 +159,7 @@ class DifyOAuth(InViews):
         It is called with the :class:`Identity` and returns the one to use (None: as it is), or
         raises :class:`SignInRefused`. It comes after all rules of the settings, and again whenever
         a refresh of the tokens tells of the person anew. There is one: it is what lets people in.
+        Who comes with an access token does not sign in: it is not asked then.
 
         :raises RuntimeError: when there is a hook already.
         """
@@ -168,7 +169,9 @@ class DifyOAuth(InViews):
         """Decorator: let a function say which roles of the application a person has.
 
         It is called with the :class:`Identity` as the provider describes it, and what it returns
-        are all the roles. For providers without ``DIFY_OAUTH_ROLES`` alone.
+        are all the roles. For providers without ``DIFY_OAUTH_ROLES`` alone. Asked at each sign-in
+        and refresh, and once in each process for an access token that is a JWT: until that ends,
+        other roles do not count. For a token that is none, at each request.
 
         :raises RuntimeError: when there is one already.
         """

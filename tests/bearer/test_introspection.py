@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 import pytest
 from flask import Flask
 
-from flask_dify_oauth import bearer_required, current_user
+from flask_dify_oauth import Identity, bearer_required, current_user
 from flask_dify_oauth.errors import ProviderUnavailable
 from flask_dify_oauth.oidc import introspection as module
 from flask_dify_oauth.oidc.introspection import Introspector
@@ -216,6 +216,19 @@ def test_it_may_be_asked_each_time(desk_of: Callable[..., Asked]) -> None:
     desk.say()
     assert desk.send(TOKEN).status_code == 200
     assert desk.questions == 5
+
+
+def test_a_role_mapper_is_asked_at_each_request(desk: Asked) -> None:
+    asked: list[str] = []
+
+    @desk.app.extensions["test.oauth"].role_mapper
+    def mapper(identity: Identity) -> list[str]:
+        asked.append(identity.subject)
+        return [str(len(asked))]
+
+    for roles in (["1"], ["2"]):
+        assert desk.send(TOKEN).get_json()["roles"] == roles
+    assert desk.questions == 1
 
 
 def test_opaque_tokens_count_only_where_that_is_set(desk_of: Callable[..., Asked]) -> None:

@@ -39,6 +39,25 @@ def test_a_mapper_of_the_application(desk_of: MakeDesk) -> None:
     assert desk.send(desk.token(roles=["a"])).get_json()["roles"] == ["alice-1-a"]
 
 
+def test_how_often_the_functions_of_the_application_are_asked(desk: Desk) -> None:
+    """As docs/apis.md says: a mapper once for each JWT, the hook never."""
+    oauth, asked = desk.app.extensions["test.oauth"], list[str]()
+
+    @oauth.role_mapper
+    def mapper(identity: Identity) -> list[str]:
+        asked.append("role_mapper")
+        return [str(len(asked))]
+
+    @oauth.on_sign_in
+    def hook(identity: Identity) -> None:
+        asked.append("on_sign_in")
+
+    for token, roles in ((desk.token(), ["1"]), (desk.token(jti="j-2"), ["2"])):
+        for _ in range(2):
+            assert desk.send(token).get_json()["roles"] == roles
+    assert asked == ["role_mapper"] * 2
+
+
 @pytest.mark.parametrize(
     ("rule", "good", "bad"),
     [
