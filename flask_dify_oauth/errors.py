@@ -27,6 +27,7 @@ __all__ = [
     "StoreUnavailable",
     "TokenRefused",
     "TransactionLost",
+    "UnclearPath",
     "UnknownSession",
 ]
 
@@ -108,6 +109,13 @@ class InvalidRequest(DifyOAuthError):
     """The browser sent parameters that cannot be used."""
 
     code = "invalid_request"
+
+
+class UnclearPath(InvalidRequest):
+    """Servers may read the path in several ways, of which the path rules say different things."""
+
+    code = "ambiguous_path"
+    session_stays = True  # signing in makes no other path of it
 
 
 class InsecureTransport(DifyOAuthError):

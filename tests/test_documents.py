@@ -169,7 +169,6 @@ def test_every_error_code_is_explained_with_its_status() -> None:
         "people_only": 403,
     }
     known |= {"foreign_request": 403, "step_up_failed": 403, "too_much_told": 502}
-    known |= {"ambiguous_path": 400}
     told = ("email_not_verified", "email_domain_refused", "groups_not_told", "access_withdrawn")
     known |= dict.fromkeys(told, errors.SignInRefused.status)
     assert {code: int(status) for code, status in rows} == known

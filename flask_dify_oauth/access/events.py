@@ -133,7 +133,7 @@ def denied(
     sink: AuditSink | None = None,
     request: Request | None = None,
 ) -> None:
-    """Somebody who is known was refused something.
+    """Somebody who is known was refused something, or anybody a path that cannot be judged.
 
     :param sink, request: where there is no Flask application that knows them.
     """

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..errors import BearerRefused, DifyOAuthError, Forbidden, InvalidRequest, NotSignedIn
+from ..errors import BearerRefused, DifyOAuthError, Forbidden, NotSignedIn, UnclearPath
 from .identity import Identity
 from .needs import Need, needs_of, refusal
 from .path_table import PathTable, Pattern, Row, parse_pattern
@@ -99,19 +99,17 @@ class Policy:
 
         :param method: in any case; GET stands for HEAD too.
         :param path: decoded once, without its query.
-        :raises InvalidRequest: the path may be read in several ways, and the rules differ.
+        :raises UnclearPath: the path may be read in several ways, and the rules differ.
         """
         try:
             return self._table.find(method, path) or CLOSED
         except AmbiguousPath as error:
-            failure = InvalidRequest(f"{error}: {path!r}", code="ambiguous_path")
-            failure.session_stays = True  # signing in makes no other path of it
-            raise failure from None
+            raise UnclearPath(f"{error}: {path!r}") from None
 
     def refusal(self, method: str, path: str, who: Identity) -> DifyOAuthError | None:
         """Why a request is not let through; None where it is.
 
-        :raises InvalidRequest: as :meth:`rule_for`.
+        :raises UnclearPath: as :meth:`rule_for`.
         """
         return self.rule_for(method, path).refusal(who)
 

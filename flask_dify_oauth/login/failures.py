@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..access import events
-from ..access.identity import account_of, current_identity
+from ..access.identity import NOBODY, Identity, account_of, current_identity
 from ..errors import (
     DifyOAuthError,
     Forbidden,
@@ -17,7 +17,9 @@ from ..errors import (
     NotSignedIn,
     SignInRefused,
     StepUpNeeded,
+    StoreUnavailable,
     TransactionLost,
+    UnclearPath,
 )
 from .api_answers import answer_api, concerns_api
 from .pages import error_response, prefers_json
@@ -73,6 +75,8 @@ def _answer(error: DifyOAuthError) -> Response:
         events.kept_out(error, _provider())
     elif error.status == HTTPStatus.FORBIDDEN:
         events.denied(current_identity(), error)
+    elif isinstance(error, UnclearPath):
+        events.denied(_sender(), error)
     if by_token:
         return answer_api(error)
     query = {"next": error.next_url}
@@ -99,6 +103,14 @@ def _answer(error: DifyOAuthError) -> Response:
         return _to_sign_in(error, as_json=prefers_json(request))
     retry = error.next_url if error.session_stays else route(request, "/login", **query)
     return error_response(error, retry_url=retry, home_url=parts.addresses.home(request))
+
+
+def _sender() -> Identity:
+    """Who sent this request; nobody while the store cannot say it."""
+    try:
+        return current_identity()
+    except StoreUnavailable:
+        return NOBODY
 
 
 def _provider() -> str | None:

@@ -18,7 +18,7 @@ from ..access.identity import IDENTITY_KEY, Identity, account_of, decode_identit
 from ..access.listing import Entry, entries
 from ..access.paths import AmbiguousPath, path_of_target
 from ..access.policy import CLOSED, Policy, Rule
-from ..errors import DifyOAuthError, InvalidRequest
+from ..errors import DifyOAuthError, UnclearPath
 from ..sessions import record
 
 __all__ = ["rules"]
@@ -124,7 +124,7 @@ def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[
         # As it came over the wire, or, with characters that no wire carries, as it is routed.
         path = path_of_target(target) if target.isascii() else target
         rule = policy.rule_for(method, path)
-    except (AmbiguousPath, InvalidRequest) as error:
+    except (AmbiguousPath, UnclearPath) as error:
         return told | {"decision": "refused, 400 ambiguous_path", "reason": str(error)}
     told["rule"] = "none" if rule is CLOSED else f"{rule.number}: {rule}"
     if before := [f"{r.number}: {r}" for r in policy.passed_over(method, path)]:

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 
 from flask_dify_oauth import ConfigurationError, DifyOAuth, roles_required
 from flask_dify_oauth.access.policy import CLOSED, Policy, parse_rules
+from flask_dify_oauth.errors import StoreUnavailable
 from tests.access.helpers import ALICE, client_of, stranger_of
+from tests.kit import Trail
 from tests.login.helpers import heading
 
 Build = Callable[..., Flask]
@@ -49,6 +51,10 @@ def status(app: Flask, path: str, identity: Any = ALICE, method: str = "GET") ->
 @pytest.fixture
 def app(build: Build) -> Flask:
     return make(build)
+
+
+def down(key: bytes) -> None:
+    raise StoreUnavailable("down")
 
 
 EDITOR = replace(ALICE, roles=("editor",))
@@ -179,14 +185,26 @@ def test_what_may_be_read_as_another_path_is_answered_400(build: Build, path: st
     assert app.test_client().get(path, headers=SCRIPT).json["error"] == "ambiguous_path"
 
 
-def test_the_store_down_closes_what_is_not_open_to_anyone(app: Flask) -> None:
-    from flask_dify_oauth.errors import StoreUnavailable
-
-    def broken(key: bytes) -> None:
-        raise StoreUnavailable("down")
-
+def test_a_path_that_is_refused_leaves_a_record_whoever_asks(build: Build) -> None:
+    trail = Trail()
+    app = make(build, [*RULES, {"path": "/**", "who": "anyone"}], sink=trail)
+    for identity, subject in ((None, None), (ALICE, ALICE.subject)):
+        assert client_of(app, identity).get("/Secret/x?code=c").status_code == 400
+        (told,) = trail.take()
+        assert (told.event, told.outcome, told.reason) == (
+            "access_denied", "refused", "ambiguous_path",
+        )  # fmt: skip
+        assert (told.subject, told.path) == (subject, "/Secret/x")
+    # The store is not needed to refuse a path.
     client = client_of(app)
-    app.extensions["dify_oauth"].sessions.store.read = broken
+    app.extensions["dify_oauth"].sessions.store.read = down
+    assert client.get("/Secret/x").status_code == 400
+    assert [record.subject for record in trail.take()] == [None]
+
+
+def test_the_store_down_closes_what_is_not_open_to_anyone(app: Flask) -> None:
+    client = client_of(app)
+    app.extensions["dify_oauth"].sessions.store.read = down
     assert [client.get(path).status_code for path in ("/open/x", "/notes/1", "/unruled")] == [
         200, 503, 503,
     ]  # fmt: skip
