@@ -171,6 +171,8 @@ class SessionLimit(DifyOAuthError):
 
     code = "session_limit"
     status = 403
+    #: which account was used, for the page
+    account: str | None = None
 
 
 class Forbidden(DifyOAuthError):

@@ -116,6 +116,10 @@ class Addresses:
         """The application's first page."""
         return self.base_path(request) + "/"
 
+    def way_home(self, request: Request) -> str | None:
+        """The first page, for a link on another page; None for a request for that very page."""
+        return None if request.path == "/" else self.home(request)
+
     def safe_next(self, request: Request, target: str | None, *, default: str | None = None) -> str:
         """A page of this application, no step of the sign-in; see :func:`redirects.safe_next`.
 

@@ -15,6 +15,7 @@ from ..errors import (
     Forbidden,
     GrantGone,
     NotSignedIn,
+    SessionLimit,
     SignInRefused,
     StepUpNeeded,
     StoreUnavailable,
@@ -83,14 +84,16 @@ def _answer(error: DifyOAuthError) -> Response:
     route = parts.addresses.route
     if isinstance(error, TransactionLost) and error.restart:
         return error_response(error, restart_url=route(request, "/login", again="1", **query))
+    switch = route(request, "/login", prompt="select_account", **query)
+    home = parts.addresses.way_home(request)
     if isinstance(error, SignInRefused):
-        switch = route(request, "/login", prompt="select_account", **query)
-        return error_response(error, account=error.account, switch_url=switch)
+        return error_response(error, account=error.account, switch_url=switch, home_url=home)
     if isinstance(error, Forbidden):
         return error_response(
             error,
             account=account_of(current_identity()),
-            switch_url=route(request, "/login", prompt="select_account", **query),
+            switch_url=switch,
+            home_url=home,
             fields=parts.sign_out.form_fields(),
             members=lacks_of(error),
             missing=error.missing,
@@ -102,7 +105,14 @@ def _answer(error: DifyOAuthError) -> Response:
     if isinstance(error, NotSignedIn):
         return _to_sign_in(error, as_json=prefers_json(request))
     retry = error.next_url if error.session_stays else route(request, "/login", **query)
-    return error_response(error, retry_url=retry, home_url=parts.addresses.home(request))
+    if isinstance(error, SessionLimit):
+        return error_response(
+            error, retry_url=retry, account=error.account, switch_url=switch, home_url=home
+        )
+    if isinstance(error, StoreUnavailable) and request.endpoint not in _SIGN_IN:
+        # Whoever it is may be signed in as soon as the store is back.
+        retry = error.next_url or parts.addresses.way_back(request)
+    return error_response(error, retry_url=retry, home_url=home)
 
 
 def _sender() -> Identity:

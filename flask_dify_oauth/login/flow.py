@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from flask import Request, Response, after_this_request
 
 from ..access import events
-from ..access.identity import IDENTITY_KEY, Identity, current_identity, encode_identity
+from ..access.identity import IDENTITY_KEY, Identity, account_of, current_identity, encode_identity
 from ..errors import (
     AuditUnavailable,
     DifyOAuthError,
     InvalidRequest,
     ProviderRefused,
+    SessionLimit,
     TransactionLost,
 )
 from ..sessions.interface import SessionInterface
@@ -185,20 +186,24 @@ class SignIn:
         tokens, identity, issued_at, ends_at = self._admission.admit(client, opened, code)
         current, before = self._sessions.current(), current_identity()
         replaced = self._sessions._get_store_id(current.cookie or "")
-        made = self._sessions.start(
-            current,
-            {
-                **_kept(current, identity),
-                **asked_of(transaction.extras),
-                **({STATE: answer["session_state"]} if answer.get("session_state") else {}),
-                IDENTITY_KEY: encode_identity(identity),
-            },
-            vaulted(tokens, time.time(), client.settings.scopes),
-            owner=Owner(identity.issuer, identity.subject, identity.sid),
-            note=note_of(request, identity),
-            ends_at=ends_at,
-            birth=Birth(transaction.began, issued_at),
-        )
+        try:
+            made = self._sessions.start(
+                current,
+                {
+                    **_kept(current, identity),
+                    **asked_of(transaction.extras),
+                    **({STATE: answer["session_state"]} if answer.get("session_state") else {}),
+                    IDENTITY_KEY: encode_identity(identity),
+                },
+                vaulted(tokens, time.time(), client.settings.scopes),
+                owner=Owner(identity.issuer, identity.subject, identity.sid),
+                note=note_of(request, identity),
+                ends_at=ends_at,
+                birth=Birth(transaction.began, issued_at),
+            )
+        except SessionLimit as error:
+            error.account = account_of(identity)
+            raise
         if before:
             events.signed_out(before, "replaced", replaced)
         if not made:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ..access import events
 from ..access.identity import Identity, account_of, current_identity
 from ..catalogue import LOGOUT_SCOPES
-from ..errors import DifyOAuthError
+from ..errors import DifyOAuthError, StoreUnavailable
 from ..sessions.interface import SessionInterface
 from .address import Addresses
 from .clients import Clients
@@ -79,8 +79,16 @@ class SignOut:
 
     def requested(self, request: Request) -> Response:
         """Log out, or ask first when another site may be behind the request."""
-        identity = current_identity()
         wish = self._wish_of(request)
+        try:
+            return self._requested(request, wish)
+        except StoreUnavailable as error:  # a new try is one to leave, and not to sign in
+            query = {"scope": wish.scope, "next": wish.next_url}
+            error.next_url = self._addresses.route(request, "/logout", **query)
+            raise
+
+    def _requested(self, request: Request, wish: Wish) -> Response:
+        identity = current_identity()
         if not identity:
             return self._leave(request, wish)
         if request.method == "POST":

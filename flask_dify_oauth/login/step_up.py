@@ -59,7 +59,17 @@ def answer_step_up(error: StepUpNeeded) -> Response:
         failed = DifyOAuthError(error.detail, code="step_up_failed", status=403)
         failed.error_id = error.error_id
         events.denied(identity, failed)
-        return error_response(failed, as_json=False, retry_url=login, account=account)
+        switch = parts.addresses.route(
+            request, "/login", prompt="select_account", next=error.next_url
+        )
+        return error_response(
+            failed,
+            as_json=False,
+            retry_url=login,
+            account=account,
+            switch_url=switch,
+            home_url=parts.addresses.way_home(request),
+        )
     if request.method not in ("GET", "HEAD"):
         # A redirect would lose what was sent without a word.
         return error_response(

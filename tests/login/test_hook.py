@@ -265,5 +265,6 @@ def test_a_view_may_refuse_a_signed_in_person_with_our_page(browser: Browser, ap
     assert "alice@example.com" in page.text
     assert "no editor" not in page.text
     assert "prompt=select_account" in page.text
+    assert link(page, "Start page") == "/"
     problem = browser.fetch("/editors")
     assert (problem.status_code, problem.json["error"]) == (403, "forbidden")

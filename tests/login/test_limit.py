@@ -60,6 +60,8 @@ def test_the_new_one_is_refused_with_a_page_that_says_how_to_go_on(
     assert (page.status_code, heading(page)) == (403, "You are signed in too often")
     assert "Sign out on another device" in page.text
     assert link(page, "Try again") == "/login?next=%2Fprivate"
+    assert "alice@example.com" in page.text
+    assert link(page, "Use another account").startswith("/login?prompt=select_account&next=")
     assert (first.signed_in, second.signed_in) == (True, False)
     (refused,) = trail.take()
     assert (refused.event, refused.outcome, refused.reason) == (

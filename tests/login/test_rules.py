@@ -291,6 +291,8 @@ def test_more_groups_than_a_session_holds_are_an_error_and_never_a_part_of_them(
     assert page.status_code == status
     if status != 303:
         assert heading(page) == "There is too much in your account"
+        assert link(page, "Use another account").startswith("/login?prompt=select_account")
+        assert link(page, "Start page") == "/"
         assert "too_much_told" in caplog.text
         assert not alice.signed_in
         assert rows(alice.app) == 0

@@ -121,6 +121,8 @@ def test_a_provider_that_gives_less_ends_in_a_page_and_in_no_loop(
     assert (page.status_code, heading(page)) == (403, "The sign-in service did not ask enough")
     assert "alice@example.com" in page.text
     again = link(page, "Try again")
+    switch = f"/login?prompt=select_account&next=%2F{path[1:]}"
+    assert (link(page, "Use another account"), link(page, "Start page")) == (switch, "/")
     # Trying again is for the person to say, and helps as soon as the provider gives more.
     assert dict(parse_qsl(urlsplit(again).query))["next"] == path
     honest(op)

@@ -10,6 +10,7 @@ from flask import Response, session
 
 from flask_dify_oauth.errors import StoreUnavailable
 from tests.kit import NAVIGATION
+from tests.login.helpers import link
 from tests.sessions.conftest import Site
 
 
@@ -112,6 +113,26 @@ def test_a_head_request_gets_no_body(site: Site) -> None:
     break_store(site)
     answer = site.client.head("/read", base_url=site.base)
     assert (answer.status_code, answer.data) == (503, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "again"),
+    [
+        ("GET", "/private?x=1", "/private?x=1"),
+        ("GET", "/sessions", "/sessions"),
+        ("POST", "/sessions", "/form"),
+        ("POST", "/logout?scope=x", "/logout?scope=provider"),
+        ("GET", "/logout?scope=devices&next=/a", "/logout?scope=devices&next=%2Fa"),
+    ],
+)
+def test_a_new_try_is_the_same_again_and_no_sign_in(
+    site: Site, method: str, path: str, again: str
+) -> None:
+    site.get("/in")
+    break_store(site)
+    headers = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Referer": f"{site.base}/form"}
+    page = site.client.open(path, method=method, base_url=site.base, headers=headers)
+    assert (page.status_code, link(page, "Try again")) == (503, again)
 
 
 def test_log_out_that_cannot_be_written_is_not_claimed(site: Site) -> None:
