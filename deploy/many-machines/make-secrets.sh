@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes passwords and keys for compose.yaml in secrets/, once; what is there is not touched.
-# Containers read the files as users of their own, so these are open; their folder is not.
+# Makes passwords and keys for compose.yaml in secrets/, once; what is there keeps what it says.
+# Containers read the files as users of their own, so these are open; their folder is not. Run it
+# again for files that were put there or copied, which may be readable for their owner alone.
 set -eu
 cd "$(dirname "$0")"
 umask 077
@@ -38,3 +39,4 @@ fi
 for name in client_secret tls_certificate tls_key; do
     [ -e "$name" ] || echo "still to come: $PWD/$name"
 done
+chmod a+r ./*

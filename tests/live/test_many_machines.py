@@ -129,6 +129,36 @@ def test_the_image_is_built_of_files_that_are_there(tmp_path: Path) -> None:
     assert all((TREE / source).exists() for sources, _ in copied(last) for source in sources)
 
 
+def test_files_that_were_put_there_are_opened_for_containers_and_the_folder_is_not(
+    tmp_path: Path,
+) -> None:
+    shutil.copy(TREE / PART / "make-secrets.sh", tmp_path)
+    secrets = tmp_path / "secrets"
+    for names in ([], ["tls_key"]):
+        for name in names:
+            (secrets / name).write_text("of the owner alone")
+            (secrets / name).chmod(0o600)
+        done = subprocess.run(
+            ["sh", tmp_path / "make-secrets.sh"], check=True, capture_output=True, text=True
+        )
+        assert done.stdout.count("still to come") == 3 - len(names)
+    assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o644}
+    assert secrets.stat().st_mode & 0o777 == 0o700
+
+
+def test_nginx_drops_idle_connections_before_gunicorn_does() -> None:
+    from gunicorn.config import Keepalive
+
+    text = (TREE / PART / "nginx.conf").read_text()
+    (seconds,) = re.findall(r"keepalive_timeout +(\d+)s;", text)
+    assert int(seconds) < Keepalive.default
+    (command,) = {
+        str(s["command"]) for n, s in read(TREE / PART / "compose.yaml")["services"].items()
+        if n.startswith("app-")
+    }  # fmt: skip
+    assert "keep-alive" not in command
+
+
 def test_the_document_names_the_rights_that_the_account_has() -> None:
     document = (TREE / "docs" / "many-machines.md").read_text()
     script = (TREE / PART / "make-secrets.sh").read_text()
