@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
+from werkzeug.exceptions import HTTPException
 
 from flask_dify_oauth import (
     Forbidden,
@@ -31,6 +32,7 @@ _BOTH = ("session", "bearer")
 def make_api(notes: NotesStore) -> Blueprint:
     """The blueprint of the API."""
     api = Blueprint("api", __name__)
+    api.register_error_handler(HTTPException, _as_problem)
 
     @api.get("/notes")
     @login_required(accept=_BOTH)
@@ -42,7 +44,7 @@ def make_api(notes: NotesStore) -> Blueprint:
     @login_required(accept=_BOTH)
     @scopes_required("notes:write")
     def write() -> tuple[Response, int]:
-        note = notes.add(*_owner(current_user), current_user.name, _text_of_request())
+        note = notes.add(*_owner(current_user), _author(), _text_of_request())
         return jsonify(_shown(note)), HTTPStatus.CREATED
 
     @api.put("/notes/<int:note_id>")
@@ -67,9 +69,8 @@ def make_api(notes: NotesStore) -> Blueprint:
     @api.post("/import")
     @bearer_required(scopes=["notes:write"], machines=True)
     def take() -> tuple[Response, int]:
-        """For programs, which sign with their own name."""
-        author = current_user.client_id if current_user.is_machine else current_user.name
-        note = notes.add(*_owner(current_user), author, _text_of_request())
+        """For programs too."""
+        note = notes.add(*_owner(current_user), _author(), _text_of_request())
         return jsonify(_shown(note)), HTTPStatus.CREATED
 
     def _found(note_id: int) -> Note:
@@ -83,6 +84,13 @@ def make_api(notes: NotesStore) -> Blueprint:
 
 def _owner(who: Identity) -> tuple[str, str]:
     return who.issuer, who.subject
+
+
+def _author() -> str:
+    """The name to sign with; a program has its own, and not every access token tells one."""
+    if current_user.is_machine:
+        return current_user.client_id
+    return current_user.name or current_user.username or "somebody"
 
 
 def _is_mine(note: Note) -> bool:
@@ -103,3 +111,11 @@ def _text_of_request() -> str:
     if not isinstance(text, str) or not text.strip() or len(text) > _MOST_TEXT:
         abort(HTTPStatus.BAD_REQUEST, f"text must have 1 to {_MOST_TEXT} characters")
     return text
+
+
+def _as_problem(error: HTTPException) -> tuple[Response, int]:
+    """Scripts get JSON for every mistake (RFC 9457), as from the guards."""
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    answer = jsonify(title=error.name, status=status, detail=error.description)
+    answer.mimetype = "application/problem+json"
+    return answer, status

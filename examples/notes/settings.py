@@ -2,6 +2,9 @@
 
 DIFY_OAUTH_APP_NAME = "Notes"
 
+# Bytes of a request: a note is short, and nobody shall fill the memory.
+MAX_CONTENT_LENGTH = 100_000
+
 # The scopes of the API are asked for too: the front end uses it on the person's behalf.
 DIFY_OAUTH_SCOPES = ["openid", "profile", "email", "notes:read", "notes:write"]
 

@@ -98,6 +98,28 @@ def test_what_the_buttons_hide_the_api_refuses(notes: Running, window: Window) -
         assert status == 403
 
 
+def test_mistakes_are_told_in_words(notes: Running, window: Window) -> None:
+    page = window.page
+    enter(notes, page, "alice")
+    write(page, "soon gone")
+    mine = note(page, "soon gone")
+    mine.locator("text=Change").click()
+    page.locator("li textarea").fill(" ")
+    page.click("text=Save")
+    page.wait_for_selector("#problem:has-text('text must have 1 to 2000 characters')")
+    page.click("text=Cancel")
+    page.evaluate("""async () => {
+        const { notes } = await (await fetch('/api/notes')).json();
+        await fetch(`/api/notes/${notes[0].id}`, { method: 'DELETE' }); }""")
+    mine.locator("text=Delete").click()
+    page.wait_for_selector("#problem:has-text('not found')")
+    sent = """async () => (await fetch('/api/notes', { method: 'POST',
+        body: JSON.stringify({ text: 'x'.repeat(200000) }),
+        headers: { 'Content-Type': 'application/json' } })).status"""
+    assert page.evaluate(sent) == 413
+    assert window.complaints == []
+
+
 def test_a_contractor_is_told_who_they_are_and_may_change_accounts(
     notes: Running, window: Window
 ) -> None:
@@ -127,18 +149,27 @@ def test_the_administrator_signs_in_again_to_throw_all_away(
         page.click("text=Administration")
         page.click("text=Throw all away")
         page.click("text=Yes, all of them")
-        assert "There are 0 notes" in page.inner_text("main")
+        assert "Notes: 0." in page.inner_text("main")
 
 
-def test_the_session_ends_and_the_page_sends_to_sign_in(notes: Running, window: Window) -> None:
+def test_the_session_ends_and_nothing_that_was_written_is_lost(
+    notes: Running, window: Window
+) -> None:
     page = window.page
     enter(notes, page, "alice")
     window.forget(notes.base)
-    page.fill("#text", "too late")
+    page.fill("#text", "nearly too late")
     page.click("text=Write it down")
-    page.wait_for_url(f"{notes.base}/")  # the provider still knows the person
+    with page.expect_popup() as opened:
+        page.click("#problem a")
+    opened.value.wait_for_selector("#who:not(:empty)")  # the provider still knows the person
+    assert page.input_value("#text") == "nearly too late"
+    page.click("text=Write it down")
+    page.wait_for_selector("#notes li:has-text('nearly too late')")
+    window.forget(notes.base)
+    page.reload()
     page.wait_for_selector("#who:not(:empty)")
-    assert page.locator("#notes li", has_text="too late").count() == 0
+    assert page.url == f"{notes.base}/"
 
 
 def test_a_program_imports_under_its_own_name(notes: Running) -> None:

@@ -3,7 +3,8 @@
 const list = document.querySelector("#notes");
 const problem = document.querySelector("#problem");
 
-// Ask the API. Who is no longer signed in is sent to sign in, and comes back to this page.
+// Ask the API. Who is no longer signed in is sent to sign in, and comes back to this page; what they
+// were writing is not lost, since then the way to sign in is a link that opens another tab.
 async function ask(method, path, body) {
   const options = { method, headers: { Accept: "application/json" } };
   if (body !== undefined) {
@@ -11,15 +12,24 @@ async function ask(method, path, body) {
     options.body = JSON.stringify(body);
   }
   const answer = await fetch(path, options);
+  if (answer.status === 204) return null;
+  const told = await answer.json().catch(() => ({})); // a proxy may answer in its own way
   if (answer.status === 401) {
-    const back = encodeURIComponent(location.pathname);
-    location.assign(`/login?next=${back}`);
+    const login = new URL(told.login ?? "/login", location);
+    login.searchParams.set("next", location.pathname);
+    if (method !== "GET") throw Object.assign(new Error("You are not signed in any more."), { login });
+    location.assign(login);
     return new Promise(() => {}); // the page goes away
   }
-  if (answer.status === 204) return null;
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.detail);
+  if (!answer.ok) throw new Error(told.detail ?? `This did not work (${answer.status}).`);
   return told;
+}
+
+function wayIn(login) {
+  const link = document.createElement("a");
+  link.textContent = "Sign in in a new tab, then try again here.";
+  Object.assign(link, { href: login, target: "_blank", rel: "noopener" });
+  return link;
 }
 
 // Do something, and say what went wrong if it did.
@@ -29,6 +39,7 @@ async function attempt(action) {
     await action();
   } catch (error) {
     problem.textContent = error.message;
+    if (error.login) problem.append(" ", wayIn(error.login));
     problem.hidden = false;
   }
 }
@@ -61,7 +72,7 @@ function change(note, item) {
     await ask("PUT", `/api/notes/${note.id}`, { text: field.value });
     await load();
   };
-  item.replaceChildren(field, button("Save", save));
+  item.replaceChildren(field, button("Save", save), " ", button("Cancel", load));
   field.focus();
 }
 
