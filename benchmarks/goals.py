@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from . import bearer, rules, tokens
 from .candidates import CANDIDATES
 from .near_cache import PROCESSES
 from .results import Results
@@ -35,6 +36,7 @@ def goals(found: Results) -> Iterator[Goal]:
     yield from _store(found)
     yield from _under_load(found)
     yield from _sign_in(found)
+    yield from _apis(found)
 
 
 def _start(found: Results) -> Iterator[Goal]:
@@ -93,6 +95,23 @@ def _under_load(found: Results) -> Iterator[Goal]:
                 f"{ratio:.2f} ×",
                 ratio >= least,
             )
+
+
+def _apis(found: Results) -> Iterator[Goal]:
+    for name, it in found.tokens.items():
+        goal, ratio = f"≤ {bearer.GOAL:g} × its signature alone", it.verified.median
+        yield Goal(f"Access token: {name}", goal, f"{it.verified} ×", ratio <= bearer.GOAL)
+        goal, reached = f"≤ {bearer.AGAIN:g} µs", it.again <= bearer.AGAIN
+        yield Goal(f"The same again: {name}", goal, f"{it.again:.2f} µs", reached)
+    mine = found.pages[tokens.EACH_NEW].bare.median
+    for name in tokens.PEERS:
+        if name in found.pages:
+            other = CANDIDATES[name].label.partition(",")[0]
+            ratio = mine / found.pages[name].bare.median
+            yield Goal("API, each access token new", f"< {other}", f"{ratio:.2f} × it", ratio < 1)
+    slowest = max(cost for kind, cost in found.decisions.items() if kind != rules.ODD)
+    goal, reached = f"≤ {rules.GOAL:g} µs", slowest <= rules.GOAL
+    yield Goal("Decision of 200 path rules", goal, f"{slowest:.2f} µs at most", reached)
 
 
 def _sign_in(found: Results) -> Iterator[Goal]:

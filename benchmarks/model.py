@@ -16,6 +16,7 @@ from flask import Flask
 from jinja2 import DictLoader
 
 __all__ = [
+    "AUDIENCE",
     "CANDIDATES",
     "Candidate",
     "Page",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 BODY = "hello, Alice"
+#: the API that access tokens are for
+AUDIENCE = "https://api.example.com"
 _PAGE = """<!doctype html><html lang="en"><head><title>Portal</title></head>
 <body><h1>{{ %s }}</h1><p>A page of an application.</p></body></html>"""
 
@@ -48,11 +51,18 @@ class Seed:
     #: the address of the Redis server, and our session cookie there; empty where there is no server
     redis: str = ""
     redis_cookie: str = ""
+    #: an access token of that sign-in, which only the provider can read
+    opaque_token: str = ""
 
     @property
     def store(self) -> str:
         """The same server as a store of ours, patient on a machine that is busy otherwise."""
         return f"{self.redis}?timeout=5"
+
+    @property
+    def api_tokens(self) -> Path:
+        """Access tokens for :data:`AUDIENCE`, one on a line."""
+        return self.folder / "api-tokens"
 
 
 @dataclass
@@ -63,6 +73,8 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
     #: True for a page that must not open without these headers
     guarded: bool = True
+    #: what others send who are let in too; asked for in turn
+    others: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

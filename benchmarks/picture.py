@@ -64,6 +64,8 @@ def draw(found: Results) -> str:
 
 def _belongs(name: str, on_redis: bool) -> bool:
     candidate = CANDIDATES[name]
+    if ", API, " in candidate.label:
+        return False
     if candidate.label.startswith(("**", "bare")):
         return "template" not in name
     return candidate.redis is on_redis

@@ -67,13 +67,17 @@ class _Counting:
 
 
 @contextmanager
-def counting_provider(*, callback: str = CALLBACK) -> Iterator[tuple[DemoProvider, Wire]]:
+def counting_provider(
+    *, callback: str = CALLBACK, algorithm: str = "RS256"
+) -> Iterator[tuple[DemoProvider, Wire]]:
     """A provider on loopback that knows the client ``app``, and what it gets to see.
 
     Served by waitress, which keeps connections as real providers do; Werkzeug's server does not.
+
+    :param algorithm: of a key that it has beside that for RS256.
     """
     port = free_port()
-    client = DemoClient("app", SECRET, (callback,))
+    client = DemoClient("app", SECRET, (callback,), id_token_signed_response_alg=algorithm)
     provider = create_provider(f"http://127.0.0.1:{port}", [client])
     wire = Wire()
     server = create_server(_Counting(provider.app, wire), host="127.0.0.1", port=port, threads=8)

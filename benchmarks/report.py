@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from . import rules
 from .candidates import CANDIDATES
 from .goals import goals
 from .load import MINE
@@ -18,8 +19,8 @@ __all__ = ["render"]
 
 _PACKAGES = (
     "Flask", "Werkzeug", "Authlib", "joserfc", "requests", "cryptography", "Flask-Login",
-    "Flask-Session", "flask-oidc", "Flask-pyoidc", "Flask-Security", "identity", "redis",
-    "gunicorn",
+    "Flask-Session", "flask-oidc", "Flask-pyoidc", "Flask-Security", "identity", "axioms-flask-py",
+    "redis", "gunicorn",
 )  # fmt: skip
 _SIGN_INS = {
     "ours": "**flask-dify-oauth**, with userinfo",
@@ -94,6 +95,25 @@ def _callbacks(found: Results) -> str:
         rows.append(cells)
     head = ["Callback", "HTTP requests", "new connections", "× Authlib by hand", "at the provider"]
     return _table(head, rows)
+
+
+def _tokens(found: Results) -> str:
+    rows = [
+        [name, f"{it.size}", f"{it.signature:.0f}", f"{it.verified}", f"{it.whole}",
+         f"{it.again:.2f}"]
+        for name, it in found.tokens.items()
+    ]  # fmt: skip
+    head = ["Access token", "bytes", "µs of its signature alone", "verified, × it",
+            "with the sender, × it", "the same again, µs"]  # fmt: skip
+    return _table(head, rows)
+
+
+def _decisions(found: Results) -> str:
+    rows = [
+        [kind, f"`{' '.join(rules.REQUESTS[kind])}`", f"{cost:.2f}"]
+        for kind, cost in found.decisions.items()
+    ]
+    return _table(["Path", "Request", "µs"], rows)
 
 
 def _memory(found: Results) -> str:
@@ -175,6 +195,20 @@ Flask-Session, which no session can surpass by much.
 ## The near cache
 
 {_near(found)}
+
+## Access tokens and path rules
+
+{_tokens(found)}
+
+All keys are at hand. The signature alone is cryptography's own call, and the tokens of a turn are
+all different. Verified is a token with its form, header, signature and claims; with the sender it
+is known who is asking, in which roles, and that the rules let them in. What the same costs in a
+page, and at peers, stands in the table of requests: there a new token is of one of 5,000 people, of
+whom 4,096 are remembered. flask-oidc asks the provider about each token, and waits for the answer.
+
+{_decisions(found)}
+
+One decision of 200 rules, the person's roles and groups included; of many rounds the fastest.
 
 ## Import
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bearer import Judged
     from .callback import Callback
     from .load import Loads
     from .memory import Growth
@@ -35,3 +36,7 @@ class Results:
     #: None where there is no Redis server
     near: NearCache | None
     loads: Loads
+    #: of access tokens, by their kind
+    tokens: dict[str, Judged]
+    #: microseconds of a decision by path rules, by the kind of path
+    decisions: dict[str, float]

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import callback, import_time, load, memory, near_cache, page_views, trips
+from . import bearer, callback, import_time, load, memory, near_cache, page_views, rules, trips
 from .children import running
 from .cpu import keep_away
 from .environment import ROOT
@@ -48,7 +48,7 @@ def _measure(quick: bool) -> Results:
     ):
         if not redis:
             _say(f"no rows of Redis and of gunicorn: {MISSING}")
-        seed = make_seed(Path(folder), provider, redis)
+        seed = make_seed(Path(folder), provider, redis, tokens=5000)
         with running(seed) as (children, skipped):
             _say("requests")
             pages = page_views.measure(children, rounds)
@@ -60,6 +60,9 @@ def _measure(quick: bool) -> Results:
         _say("near cache")
         sizes = {"revoked": 100, "kept": 500} if quick else {"revoked": 2500, "kept": 9000}
         near = near_cache.measure(seed, **sizes) if redis else None
+    _say("access tokens and path rules")
+    tokens = bearer.measure(rounds)
+    decisions = rules.measure(rounds)
     _say("imports")
     imports, modules = import_time.measure(1 if quick else 10)
     registering = import_time.registering(1 if quick else 10)
@@ -80,6 +83,8 @@ def _measure(quick: bool) -> Results:
         trips=trodden,
         near=near,
         loads=loads,
+        tokens=tokens,
+        decisions=decisions,
     )
 
 

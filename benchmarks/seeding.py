@@ -20,18 +20,22 @@ from flask_dify_oauth.demo import DemoProvider
 from .applications import SECRET
 from .model import Seed
 from .provider import sign_in
+from .token_claims import api_claims
 
 __all__ = ["make_seed", "read_seed", "write_seed"]
 
 
-def make_seed(folder: Path, provider: DemoProvider, redis: str = "") -> Seed:
-    """Sessions of alice in SQLite and, where there is a server, in Redis; tokens and claims."""
+def make_seed(folder: Path, provider: DemoProvider, redis: str = "", tokens: int = 20) -> Seed:
+    """Sessions of alice in SQLite and, where there is a server, in Redis; tokens and claims.
+
+    :param tokens: how many people have an access token for the API.
+    """
     seed = Seed(folder, secrets.token_hex(32), provider.issuer, "", {}, {}, redis)
     with _application(seed) as app:
-        seed.our_cookie = _cookie(app)
+        seed.our_cookie, seed.opaque_token = _signed_in(app)
     if redis:
         with _application(seed, DIFY_OAUTH_SESSION_STORE=seed.store) as app:
-            seed.redis_cookie = _cookie(app)
+            seed.redis_cookie, _ = _signed_in(app)
     now = int(time.time())
     seed.claims = {
         "iss": provider.issuer,
@@ -51,6 +55,8 @@ def make_seed(folder: Path, provider: DemoProvider, redis: str = "") -> Seed:
         "expires_in": 3600,
         "expires_at": now + 3600,
     }
+    signed = (provider.sign(api_claims(provider.issuer), {"typ": "at+jwt"}) for _ in range(tokens))
+    seed.api_tokens.write_text("\n".join(signed))
     return seed
 
 
@@ -75,18 +81,19 @@ def _application(seed: Seed, **settings: Any) -> Iterator[Flask]:
         DIFY_OAUTH_CLIENT_SECRET=SECRET,
         **settings,
     )
-    DifyOAuth(app)
-    app.add_url_rule("/", "page", login_required(lambda: ""))
+    oauth = DifyOAuth(app)
+    app.add_url_rule("/", "page", login_required(lambda: oauth.access_token()))
     try:
         yield app
     finally:
         app.extensions["dify_oauth"].sessions.store.close()
 
 
-def _cookie(app: Flask) -> str:
+def _signed_in(app: Flask) -> tuple[str, str]:
+    """The session cookie of alice, and her access token."""
     client = app.test_client()
     with requests.Session() as browser:
         sign_in(client, browser, "/")
     cookie = client.get_cookie("session")
     assert cookie is not None
-    return cookie.value
+    return cookie.value, client.get("/").text

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import load, near_cache, page_views, trips
+from benchmarks import load, near_cache, page_views, tokens, trips
+from benchmarks.bearer import KINDS, Judged, measure
 from benchmarks.callback import Callback
 from benchmarks.candidates import CANDIDATES, Seed
 from benchmarks.children import Child, running
@@ -28,6 +29,7 @@ from benchmarks.ratio import Ratio
 from benchmarks.redis_server import MISSING, redis_server
 from benchmarks.report import render
 from benchmarks.results import Results
+from benchmarks.rules import ODD, REQUESTS, WHO, make_rules
 from benchmarks.seeding import make_seed, read_seed, write_seed
 from benchmarks.trips import Trips
 from flask_dify_oauth import Identity
@@ -37,7 +39,7 @@ ROOT = Path(__file__).parent.parent
 HERE = [
     name
     for name in CANDIDATES
-    if not name.startswith(("flask_oidc", "flask_pyoidc", "flask_security", "identity"))
+    if not name.startswith(("axioms", "flask_oidc", "flask_pyoidc", "flask_security", "identity"))
 ]
 
 
@@ -127,16 +129,23 @@ def test_a_candidate_that_cannot_be_set_up_says_why(seed: Seed) -> None:
         assert "RuntimeError: answered 303" in reasons["protected"]
 
 
+def view(ratio: float) -> View:
+    return View(*[Ratio([ratio])] * 4)
+
+
+VIEW = view(1.0)
+
+
 def results(**changes: Any) -> Results:
     """As of a run in which all goals are just reached."""
-    one, view = Ratio([1.0]), View(*[Ratio([1.0])] * 4)
+    one = Ratio([1.0])
     loads = {
         kind: {"redis": Load(100, one), "bare": Load(110, Ratio([0.9])),
                "by_hand_redis": Load(50, Ratio([1.7]))}
         for kind in load.KINDS
     }  # fmt: skip
     values: dict[str, Any] = {
-        "pages": dict.fromkeys(CANDIDATES, view),
+        "pages": dict.fromkeys(CANDIDATES, VIEW) | dict.fromkeys(tokens.PEERS, view(1.1)),
         "skipped": {},
         "rounds": 60,
         "imports": {"flask": 100.0, "protected": 15.0},
@@ -151,6 +160,8 @@ def results(**changes: Any) -> Results:
         "trips": {"redis": Trips(0, 0.01), "redis_asked": Trips(1, 0)},
         "near": NearCache(10_000, 9_990, 0, 1000.0, 400),
         "loads": loads,
+        "tokens": dict.fromkeys(KINDS, Judged(Ratio([1.7]), one, 25.0, 2.0, 700)),
+        "decisions": {**dict.fromkeys(REQUESTS, 5.0), ODD: 9.0},
     }
     return Results(**{**values, **changes})
 
@@ -164,11 +175,14 @@ def test_goals_that_are_reached() -> None:
     [
         ({"imports": {"flask": 100.0, "protected": 15.1}}, 1),
         ({"too_early": ["joserfc"]}, 1),
-        ({"pages": {"redis": View(*[Ratio([1.16])] * 4)}}, 1),
-        ({"pages": {"redis_asked": View(*[Ratio([1.0])] * 3, Ratio([1.06]))}}, 1),
+        ({"pages": {"redis": view(1.16), "api_new": VIEW}}, 1),
+        ({"pages": {"redis_asked": View(*[Ratio([1.0])] * 3, Ratio([1.06])), "api_new": VIEW}}, 1),
         ({"trips": {"redis": Trips(0.001, 0), "redis_asked": Trips(1.001, 0)}}, 2),
         ({"near": NearCache(10_000, 9_990, 1, 1001.0, 400)}, 2),
         ({"memory": {"ours": Growth(12.1, 8.0)}}, 1),
+        ({"pages": {"api_new": VIEW, "axioms": VIEW}}, 1),
+        ({"tokens": {"a kind": Judged(Ratio([1.71]), Ratio([2.0]), 25.0, 2.1, 700)}}, 2),
+        ({"decisions": dict.fromkeys(REQUESTS, 5.1)}, 1),
     ],
 )
 def test_goals_that_are_missed(changes: dict[str, Any], missed: int) -> None:
@@ -189,7 +203,7 @@ def test_the_document_shows_every_candidate_and_the_picture() -> None:
 
 @pytest.mark.parametrize("on_redis", [True, False])
 def test_the_picture_fits_a_phone(on_redis: bool) -> None:
-    pages = {name: View(*[Ratio([12.345])] * 4) for name, it in CANDIDATES.items()
+    pages = {name: view(12.345) for name, it in CANDIDATES.items()
              if on_redis or not it.redis}  # fmt: skip
     root = ElementTree.fromstring(draw(results(pages=pages)))
     texts = [it.text or "" for it in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -215,9 +229,13 @@ def test_the_whole_run_has_its_options() -> None:
     assert "--quick" in done.stdout
 
 
-def test_the_rules_that_are_measured_decide_as_they_should() -> None:
-    from benchmarks.rules import REQUESTS, WHO, make_rules
+def test_access_tokens_of_every_kind_are_judged() -> None:
+    found = measure(3)
+    assert list(found) == list(KINDS)
+    assert all(it.whole.median > it.verified.median > 1 for it in found.values())
 
+
+def test_the_rules_that_are_measured_decide_as_they_should() -> None:
     policy = make_rules()
     for method, path in REQUESTS.values():
         assert policy.refusal(method, path, WHO) is None

@@ -6,7 +6,6 @@ Loaded when the first token comes.
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from ..oidc.access_token import (
 from ..oidc.bounded import Bounded
 from ..oidc.dpop import Target, verify_proof
 from ..oidc.introspection import Introspector
-from ..oidc.jws import peek
+from ..oidc.jws import is_compact, peek
 from .identity import Identity
 from .profile import identity_from
 
@@ -36,11 +35,10 @@ if TYPE_CHECKING:
     #: given the provider, the sender and the token's claims
     Judge = Callable[[Client, Identity, Mapping[str, Any]], Identity]
 
-__all__ = ["ApiTokens", "Bearer"]
+__all__ = ["ApiTokens", "Bearer", "expected_of"]
 
 #: Tokens that are remembered in each process. They are those of people and programs at work.
 _MOST_KEPT = 4096
-_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class Bearer(msgspec.Struct, frozen=True):
@@ -57,6 +55,20 @@ class Bearer(msgspec.Struct, frozen=True):
     keys: object
 
 
+def expected_of(client: Client) -> ExpectedAccess:
+    """What must hold for the access tokens of a provider."""
+    settings, preset = client.settings, client.preset
+    return ExpectedAccess(
+        audiences=frozenset(settings.api_audience or ()),
+        clients=None if settings.api_clients is None else frozenset(settings.api_clients),
+        algorithms=settings.api_algorithms,
+        issuer_of=preset.access_issuer,
+        own_issuer=settings.issuer,
+        is_machine=preset.is_machine,
+        skew=client.skew,
+    )
+
+
 class _Issuer:
     """A provider whose access tokens count."""
 
@@ -68,15 +80,7 @@ class _Issuer:
             client.introspect, issuer=settings.issuer, max_age=max_age, clock=time.monotonic
         )
         self.name, self.preset = settings.name, preset
-        self.expected = ExpectedAccess(
-            audiences=frozenset(settings.api_audience or ()),
-            clients=None if settings.api_clients is None else frozenset(settings.api_clients),
-            algorithms=settings.api_algorithms,
-            issuer_of=preset.access_issuer,
-            own_issuer=settings.issuer,
-            is_machine=preset.is_machine,
-            skew=client.skew,
-        )
+        self.expected = expected_of(client)
 
     def verify(self, raw: str, now: float) -> Bearer:
         """Who brings a JWT.
@@ -206,7 +210,7 @@ class ApiTokens:
             raise TokenRefused("no access token is accepted; see DIFY_OAUTH_API_AUDIENCE")
         if len(token) > MOST_BYTES:
             raise TokenRefused(f"the token has more than {MOST_BYTES} characters")
-        if not _JWT.fullmatch(token):
+        if not is_compact(token):
             return self._issuer(self._only_asked(provider)).ask(token, now)
         found = self._issuer_of(token).verify(token, now)
         self._kept.put(key, found)

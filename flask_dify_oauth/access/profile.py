@@ -35,6 +35,7 @@ _SIGNED_ONLY = _SPENT | {
 }
 #: Where claims are that stand elsewhere (Core, section 5.6.2); there may be tokens among it.
 _REFERENCES = frozenset({"_claim_names", "_claim_sources"})
+_NOT_KEPT = _SPENT | _REFERENCES
 _MOST_BYTES = 200_000
 
 
@@ -78,7 +79,7 @@ def identity_from(
     :raises ProviderUnusable: for a claim that cannot be kept.
     :raises SignInRefused: when there are more claims than a session should carry.
     """
-    told = {name: value for name, value in claims.items() if name not in _SPENT | _REFERENCES}
+    told = {name: value for name, value in claims.items() if name not in _NOT_KEPT}
     try:
         raw = msgspec.msgpack.encode(told)
     except (ValueError, OverflowError, RecursionError) as error:

@@ -19,6 +19,7 @@ __all__ = [
     "Header",
     "Signed",
     "decode_segment",
+    "is_compact",
     "parse_jws",
     "peek",
     "read_header",
@@ -96,7 +97,7 @@ def parse_jws(
     data = raw.encode("utf-8", "replace") if len(raw) <= most else b""
     signed, _, signature = data.rpartition(b".")
     head, _, payload = signed.partition(b".")
-    if data.translate(None, _ALPHABET) != b".." or not (head and payload and signature):
+    if not _is_compact(data):
         raise TokenRefused("the token is no signed JWT of a bearable size")
     if len(head) > _MOST_HEADER:
         raise TokenRefused("the token's header is too long")
@@ -111,6 +112,17 @@ def parse_jws(
         return Signed(header, signed, decode_segment(signature), payload)
     except StrictError as error:
         raise TokenRefused(f"the token's signature: {error}") from None
+
+
+def is_compact(raw: str) -> bool:
+    """Whether a text has the form of a signed JWT (RFC 7515, section 3.1), whatever is in it."""
+    return _is_compact(raw.encode("utf-8", "replace"))
+
+
+def _is_compact(data: bytes) -> bool:
+    """Three parts in base64url, none of them empty."""
+    ends = data[:1] == b"." or data[-1:] == b"."
+    return data.translate(None, _ALPHABET) == b".." and b".." not in data and not ends
 
 
 def verify_jws(
