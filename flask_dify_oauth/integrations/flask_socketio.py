@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import flask_socketio
-from flask import request
+from flask import current_app, request
 
+from ..access.guards import turned_away
 from ..access.identity import Identity, current_identity
 from ..errors import DifyOAuthError
 from ..sessions.session import current_session
@@ -30,8 +31,9 @@ def signed_in_only(
     """Decorator for event handlers: let only signed-in people reach them.
 
     On ``connect`` others are refused; on other events they are disconnected, since the session may
-    have ended after they came. Put it on ``connect`` of each namespace, and on the events that must
-    not be heard after a log-out.
+    have ended after they came. It asks what :func:`login_required` asks, so that a check with the
+    provider (``DIFY_OAUTH_REVALIDATE``) is made here as well. Put it on ``connect`` of each
+    namespace, and on the events that must not be heard after a log-out.
 
     :param allow: a further question about the person, such as ``lambda p: p.has_role("editor")``.
     """
@@ -57,8 +59,16 @@ def _may(allow: Callable[[Identity], bool] | None) -> bool:
         if current_session() is None:
             _logger.error("SocketIO keeps sessions of its own; write manage_session=False")
             return False
-        person = current_identity()
-        return bool(person) and (allow is None or bool(allow(person)))
+        if not current_identity():
+            return False
+        if (answer := turned_away()) is not None:
+            # Nobody reads it; but what was planned for after it, such as a revocation, is done.
+            current_app.process_response(answer).close()
+            return False
+        # Asked for anew: what the provider just said of the person counts.
+        return allow is None or bool(allow(current_identity()))
     except DifyOAuthError as error:
         _logger.error("[%s] %s: %s", error.error_id, error.code, error.logged)
-        return False
+    except Exception:
+        _logger.exception("SocketIO: it cannot be said whether the person may go on")
+    return False

@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterator
 import flask_socketio
 import pytest
 import socketio
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.serving import make_server
 
-from flask_dify_oauth import current_user
+from flask_dify_oauth import Identity, SignInRefused, current_user
 from flask_dify_oauth.access import listing
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.integrations.flask_socketio import signed_in_only
+from tests.conftest import MakeApp
 from tests.kit import Browser
+from tests.login.conftest import pass_by
+from tests.login.renewing import SCOPES, refreshes
+
+__all__ = ["pass_by"]
 
 
 def with_sockets(app: Flask, *, manage_session: bool = False) -> flask_socketio.SocketIO:
@@ -39,6 +44,7 @@ def with_sockets(app: Flask, *, manage_session: bool = False) -> flask_socketio.
     return sockets
 
 
+Pass = Callable[[float], None]
 Connect = Callable[..., flask_socketio.SocketIOTestClient]
 
 
@@ -94,6 +100,110 @@ def test_a_session_that_flask_socketio_copies_opens_nothing(
     browser.sign_in()
     assert not connector(app, browser, manage_session=True)().is_connected()
     assert "manage_session=False" in caplog.text
+
+
+def disabled() -> Response:
+    return Response('{"error": "invalid_grant"}', 400, mimetype="application/json")
+
+
+@pytest.fixture
+def checked(op: DemoProvider, build: MakeApp) -> Iterator[Browser]:
+    """Somebody whose session is checked with the provider by a refresh."""
+    made = Browser(build(op.issuer, SCOPES=SCOPES, REVALIDATE=300), op)
+    made.sign_in()
+    yield made
+    made.close()
+
+
+def test_whose_session_the_provider_does_not_confirm_does_not_connect(
+    checked: Browser, op: DemoProvider, pass_by: Pass
+) -> None:
+    connect = connector(checked.app, checked)
+    pass_by(299)
+    assert connect().is_connected()
+    assert refreshes(op) == 0
+    pass_by(2)
+    assert connect().is_connected()
+    assert refreshes(op) == 1
+    op.answers["token"] = disabled
+    pass_by(301)
+    assert not connect().is_connected()
+    assert not checked.signed_in
+
+
+def test_it_is_asked_at_later_events_too(checked: Browser, op: DemoProvider, pass_by: Pass) -> None:
+    client = connector(checked.app, checked)()
+    op.answers["token"] = disabled
+    client.emit("say", "before")
+    assert client.get_received()[-1]["args"] == ["before"]
+    pass_by(301)
+    client.emit("say", "after")
+    assert not client.is_connected()
+
+
+def test_whoever_may_not_stay_does_not_connect_and_leaves_no_token_behind(
+    checked: Browser, op: DemoProvider, pass_by: Pass
+) -> None:
+    @checked.app.extensions["test.oauth"].on_sign_in
+    def hook(identity: Identity) -> None:
+        raise SignInRefused("not any more")
+
+    connect = connector(checked.app, checked)
+    pass_by(301)
+    assert not connect().is_connected()
+    assert not checked.signed_in
+    assert [
+        seen.form["token_type_hint"] for seen in op.requests if seen.endpoint == "revocation"
+    ] == ["refresh_token"]
+
+
+def test_a_check_by_the_browser_that_is_overdue_is_asked_for_first(
+    op: DemoProvider, build: MakeApp, pass_by: Pass
+) -> None:
+    browser = Browser(build(op.issuer, REVALIDATE=300, REVALIDATE_BY="browser"), op)
+    browser.sign_in()
+    connect = connector(browser.app, browser)
+    pass_by(599)
+    assert connect().is_connected()  # as scripts go on
+    pass_by(2)
+    assert not connect().is_connected()
+    assert browser.fetch("/private").status_code == 401
+    browser.close()
+
+
+def test_what_the_provider_says_now_counts_for_a_further_question(
+    checked: Browser, op: DemoProvider, pass_by: Pass
+) -> None:
+    connect = connector(checked.app, checked)
+    asked: list[Identity] = []
+
+    @checked.app.extensions["socketio"].on("connect", namespace="/asked")
+    @signed_in_only(allow=lambda person: asked.append(person) or True)
+    def connected() -> None:
+        """Whoever comes is let in."""
+
+    @checked.app.extensions["test.oauth"].role_mapper
+    def mapper(identity: Identity) -> list[str]:
+        return ["new"]
+
+    pass_by(301)
+    assert connect("/asked").is_connected("/asked")
+    assert asked[0].roles == ("new",)
+
+
+def test_a_further_question_that_fails_lets_nobody_in(
+    app: Flask, browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser.sign_in()
+    connect = connector(app, browser)
+
+    @app.extensions["socketio"].on("connect", namespace="/broken")
+    @signed_in_only(allow=lambda person: person.claims["none"])
+    def connected() -> None:
+        raise AssertionError("nobody comes in")
+
+    assert not connect("/broken").is_connected("/broken")
+    assert "KeyError" in caplog.text
 
 
 @pytest.fixture
