@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from ..access.listing import end_told
 from ..errors import DifyOAuthError, InvalidRequest, StoreUnavailable, TokenRefused
 from ..sessions import tombstones
+from ..sessions.store import APART
 from ..settings import Settings
 from ..signals import Reason
 from .clients import Clients
@@ -40,8 +41,6 @@ _FORM = "application/x-www-form-urlencoded"
 _HANDLING = 30.0
 #: seconds that a sign-in may go on after its transaction's end
 _UNDER_WAY = 300.0
-#: seconds by which clocks of several machines may differ
-_APART = 60.0
 
 
 class FromProvider:
@@ -118,7 +117,7 @@ class FromProvider:
             raise TokenRefused("log-out token: its jti has been used")
         try:
             self._end(issuer, token.subject, token.sid, "backchannel", token.issued_at)
-            self._store.remember([name], b"", token.usable_until + _APART)
+            self._store.remember([name], b"", token.usable_until + APART)
         except BaseException:
             with contextlib.suppress(StoreUnavailable):
                 self._store.remember([name], b"", 0)

@@ -9,17 +9,16 @@ from ..access.identity import CHECKED_KEY, IDENTITY_KEY, Identity, encode_identi
 from ..errors import DifyOAuthError, SignInRefused
 from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
+from ..sessions.store import APART
 
 __all__ = ["are_recent", "hear", "note_none", "spread"]
 
 _logger = logging.getLogger("flask_dify_oauth")
-#: Seconds by which clocks of several machines may differ.
-_APART = 60
 
 
 def are_recent(when: float, seconds: float) -> bool:
     """Whether news of that time, in epoch seconds, are no older than so many seconds."""
-    return -_APART <= time.time() - when < seconds
+    return -APART <= time.time() - when < seconds
 
 
 def note_none(error: DifyOAuthError) -> None:

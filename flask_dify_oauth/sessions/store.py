@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from ..errors import SessionLimit
 
-__all__ = ["LONGEST_LOCK", "Listed", "Owner", "Stored"]
+__all__ = ["APART", "LONGEST_LOCK", "Listed", "Owner", "Stored"]
 
 #: seconds that a lock may be held at most
 LONGEST_LOCK = 600.0
+#: seconds by which clocks of several machines may differ, a store's own among them
+APART = 60.0
 
 
 class Stored(NamedTuple):

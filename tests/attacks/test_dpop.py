@@ -307,6 +307,21 @@ def test_a_proof_is_good_once_over_all_workers(op: Provider, build: MakeApp, tmp
     assert holder.send(proof).status_code == 401
 
 
+def test_a_clock_that_is_ahead_forgets_no_proof_that_others_still_take(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, began, ahead = time.time, time.time(), [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+    holder.token = holder.desk.token(cnf={"jkt": thumbprint("P-256")}, exp=began + 900)
+    proof = holder.proof()
+    assert holder.send(proof).status_code == 200
+    # 235 seconds later a machine whose clock is 55 seconds ahead clears out what is over.
+    ahead[0] = 290
+    assert holder.send(holder.proof()).status_code == 200
+    ahead[0] = 235
+    assert holder.send(proof).status_code == 401
+
+
 def test_two_clients_may_choose_the_same_name(desk: Desk) -> None:
     for name in ("P-256", "P-384"):
         holder = Holder(desk, name)
