@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from .bounded import Bounded, Locks
 from .grants import proven_client
 from .strict import StrictError, json_object
 
-__all__ = ["Introspector", "introspect"]
+__all__ = ["ClientRefused", "Introspector", "introspect"]
+
+_logger = logging.getLogger("flask_dify_oauth")
 
 #: Answers that are remembered in each process, and as many tokens that were found dead.
 _MOST_KEPT = 4096
@@ -23,10 +26,19 @@ _MOST_KEPT = 4096
 _MOST_BYTES = 16_384
 #: Seconds for which a dead token is not asked about again.
 _DEAD = 5.0
-#: Seconds for which a provider that did not answer is not asked again.
+#: Seconds for which a provider that did not answer, or refused us, is not asked again.
 _PAUSE = 2.0
 #: what the token probably is (section 2.1)
 _HINT = "access_token"
+
+
+class ClientRefused(ProviderUnusable):
+    """The provider does not know us by the secret that we have (section 2.3).
+
+    That has nothing to do with the token, and is so until somebody sets it right.
+    """
+
+    status = 503
 
 
 class _Answer(NamedTuple):
@@ -62,7 +74,7 @@ class Introspector:
         self._dead: Bounded[float] = Bounded(_MOST_KEPT)
         #: whoever comes with the same token waits for the one answer
         self._locks = Locks()
-        self._failed: tuple[ProviderUnavailable, float] | None = None
+        self._failed: tuple[ProviderUnavailable | ClientRefused, float] | None = None
 
     def claims(self, token: str) -> dict[str, Any] | None:
         """What the provider says of a token; None: it is not good, or not any more.
@@ -81,6 +93,10 @@ class Introspector:
                 known = self._answer(token, key)
         return known.claims or None
 
+    def _is_refused(self) -> bool:
+        """Whether the provider refused us when it was last asked."""
+        return self._failed is not None and isinstance(self._failed[0], ClientRefused)
+
     def _known(self, key: bytes) -> _Answer | None:
         now = self._clock()
         living = self._living.get(key)
@@ -92,10 +108,18 @@ class Introspector:
     def _answer(self, token: str, key: bytes) -> _Answer:
         now = self._clock()
         if self._failed is not None and now < self._failed[1]:
-            raise ProviderUnavailable(f"{self._failed[0].detail} (asked a moment ago)")
+            failure = self._failed[0]
+            raise type(failure)(f"{failure.detail} (asked a moment ago)")
         try:
             claims = self._ask(token)
-        except ProviderUnavailable as error:
+        except (ProviderUnavailable, ClientRefused) as error:
+            if isinstance(error, ClientRefused) and not self._is_refused():
+                _logger.error(
+                    "[%s] %s refuses this application's own client id or secret; no opaque token"
+                    " counts until that is set right",
+                    error.error_id,
+                    self._issuer.decode(),
+                )
             self._failed = error, self._clock() + _PAUSE
             raise
         self._failed = None
@@ -139,10 +163,23 @@ def introspect(
         raise ProviderUnusable(f"introspection endpoint: {type(error).__name__}") from None
     if response.status_code in (429, 503):
         raise ProviderUnavailable(f"introspection endpoint answered {response.status_code}")
+    if response.status_code in (400, 401) and _error_of(response) == "invalid_client":
+        raise ClientRefused(
+            f"introspection endpoint answered {response.status_code} invalid_client"
+        )
     if response.status_code != 200:
-        # 401 and 403: not the token is refused, but our asking about it (section 2.3).
+        # 401 and 403: not the token is refused, but our asking about it (section 2.3). Others may
+        # be the token's doing, so that nobody else waits for them.
         raise ProviderUnusable(f"introspection endpoint answered {response.status_code}")
     try:
         return json_object(response.content)
     except StrictError as error:
         raise ProviderUnusable(f"introspection endpoint: {error}") from None
+
+
+def _error_of(response: requests.Response) -> object:
+    """What a refusal says (RFC 6749, section 5.2)."""
+    try:
+        return json_object(response.content).get("error")
+    except StrictError:
+        return None

@@ -15,7 +15,7 @@ from flask import Flask
 from flask_dify_oauth import Identity, bearer_required, current_user
 from flask_dify_oauth.errors import ProviderUnavailable
 from flask_dify_oauth.oidc import introspection as module
-from flask_dify_oauth.oidc.introspection import Introspector
+from flask_dify_oauth.oidc.introspection import ClientRefused, Introspector
 from tests.attacks.behaviour import GONE, Reply, change
 from tests.attacks.provider import Provider, listening
 from tests.conftest import MakeApp
@@ -154,7 +154,11 @@ def test_a_program_may_have_no_subject(desk: Asked) -> None:
 
 
 FAULTS: dict[str, tuple[Reply, int]] = {
-    "our client is refused": (Reply({"error": "invalid_client"}, status=401), 502),
+    "our client is refused": (Reply({"error": "invalid_client"}, status=401), 503),
+    "our client is refused otherwise": (Reply({"error": "invalid_client"}, status=400), 503),
+    "a refusal of another kind": (Reply({"error": "invalid_request"}, status=401), 502),
+    "a refusal without words": (Reply(b"<html>", kind="text/html", status=401), 502),
+    "a refusal in a list": (Reply(["invalid_client"], status=401), 502),
     "forbidden": (Reply({}, status=403), 502),
     "broken": (Reply({}, status=500), 502),
     "busy": (Reply({}, status=503), 503),
@@ -176,6 +180,30 @@ def test_a_provider_that_fails_opens_nothing(desk: Asked, reply: Reply, status: 
     assert answer.status_code == status
     assert answer.mimetype == "application/problem+json"
     assert "WWW-Authenticate" not in answer.headers, "the token may be good"
+
+
+@pytest.mark.parametrize("max_age", [0, 30])
+def test_a_provider_that_refuses_our_secret_is_spared_for_a_moment(
+    desk_of: Callable[..., Asked], caplog: pytest.LogCaptureFixture, max_age: int
+) -> None:
+    desk = desk_of(API_INTROSPECTION_MAX_AGE=max_age)
+    desk.reply(Reply({"error": "invalid_client"}, status=401))
+    for number in range(5):
+        answer = desk.send(f"{number}{TOKEN}")
+        assert (answer.status_code, answer.get_json()["error"]) == (503, "provider_unusable")
+        assert answer.get_json()["error_id"] in caplog.text
+    assert desk.questions == 1
+    assert caplog.text.count("refuses this application's own client id or secret") == 1
+    assert SECRET not in caplog.text
+
+
+def test_a_token_by_which_the_provider_fails_makes_nobody_else_wait(desk: Asked) -> None:
+    for reply, status in FAULTS.values():
+        if status == 502:
+            desk.reply(reply)
+            assert desk.send("odd").status_code == 502
+            desk.say()
+            assert desk.send(f"{desk.questions}{TOKEN}").status_code == 200
 
 
 def test_a_provider_without_the_endpoint(desk: Asked) -> None:
@@ -404,6 +432,30 @@ def test_a_provider_that_was_silent_is_spared_for_a_moment() -> None:
     with pytest.raises(ProviderUnavailable):
         found.claims("t")
     assert len(asked) == 2
+
+
+def test_that_our_secret_is_refused_is_logged_once_until_it_is_right(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    right: list[bool] = []
+
+    def answer(token: str) -> dict[str, Any]:
+        if right:
+            return {"active": True}
+        raise ClientRefused("no")
+
+    found, clock = memory(answer)
+    for _ in range(3):
+        with pytest.raises(ClientRefused):
+            found.claims("t")
+        clock.now += 2
+    assert len(caplog.records) == 1
+    right.append(True)
+    assert found.claims("t")
+    right.clear()
+    with pytest.raises(ClientRefused):
+        found.claims("other")
+    assert len(caplog.records) == 2
 
 
 def test_an_answer_that_is_old_does_not_serve_while_the_provider_is_down() -> None:
