@@ -195,7 +195,7 @@ def fresh(max_age: object) -> Fresh:
     if isinstance(max_age, bool) or not isinstance(max_age, (int, float)):
         raise ValueError(f"is {type(max_age).__name__}; write a number of seconds")
     if not _LEAST_AGE <= max_age <= _MOST_AGE:
-        raise ValueError(f"is {max_age:g}; write seconds from {_LEAST_AGE} to {_MOST_AGE}")
+        raise ValueError(f"is out of range; write seconds from {_LEAST_AGE} to {_MOST_AGE}")
     return Fresh(int(max_age))
 
 

@@ -167,7 +167,7 @@ def _rule(number: int, entry: object) -> Rule:
     if needs and who != "signed-in":
         raise ValueError(f"says {who!r} for who and asks for more; leave one of them out")
     accept = tuple(_texts(entry, "accept")) if "accept" in entry else ("session",)
-    if not set(accept) <= {*_WAYS}:
+    if not all(way in _WAYS for way in accept):
         raise ValueError(f"says {list(accept)!r} for accept; write a list of {' and '.join(_WAYS)}")
     flags = {key: entry.get(key, False) for key in ("machines", "tell")}
     for key, value in flags.items():

@@ -183,9 +183,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a claim without a name": (lambda: claims_required({"": "a"}), "a name that"),
     "a value that no claim has": (lambda: claims_required({"a": [None]}), "no text"),
     "an address that may be unverified": (lambda: claims_required({"email": "a@b.c"}), "domain:"),
-    "no time": (lambda: fresh_login_required(max_age=0), "is 0"),
+    "no time": (lambda: fresh_login_required(max_age=0), "is out of range"),
     "less than a sign-in takes": (lambda: fresh_login_required(max_age=29), "from 30"),
-    "for ever": (lambda: fresh_login_required(max_age=float("inf")), "is inf"),
+    "for ever": (lambda: fresh_login_required(max_age=float("inf")), "is out of range"),
     "a time in words": (lambda: fresh_login_required(max_age="60"), "is str"),  # type: ignore[arg-type]
     "True": (lambda: fresh_login_required(max_age=True), "is bool"),
     "a class with spaces": (lambda: acr_required("a b"), "no context class"),

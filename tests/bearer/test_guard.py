@@ -254,7 +254,7 @@ def test_whole_applications_can_take_tokens(op: Provider, build: MakeApp) -> Non
     assert client_of(app).get("/login").status_code != 401
 
 
-@pytest.mark.parametrize("accept", [(), "x", ["session", "cookie"], [""]])
+@pytest.mark.parametrize("accept", [(), "x", ["session", "cookie"], [""], [{}]])
 def test_a_way_in_that_there_is_not_is_refused(accept: Any) -> None:
     with pytest.raises(ValueError, match="accept"):
         login_required(accept=accept)
