@@ -106,6 +106,9 @@ def judge_text(value: object) -> str:
         raise ValueError("is empty; write a value or leave the key out")
     if value != value.strip() or "\x00" in value:
         raise ValueError("has white space around it; remove it")
+    # What stands for bytes of the environment that are no UTF-8 can be sent to nobody.
+    if re.search(r"[\ud800-\udfff]", value):
+        raise ValueError("has bytes in it that are no UTF-8; write it anew")
     return value
 
 

@@ -63,6 +63,11 @@ def test_whatever_is_configured_is_judged_and_never_crashes(
         assert not isinstance(caught, UnicodeError)
 
 
+@pytest.mark.parametrize("value", ["\udcff", "caf\udce9", "a\ud800b"])
+def test_bytes_of_the_environment_that_are_no_text_do_not_pass(value: str) -> None:
+    assert "no UTF-8" in refusal(j.judge_text, value)
+
+
 @pytest.mark.parametrize(
     "url",
     [
