@@ -180,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
             " long."),
     Setting("PATH_RULES", _listed, None,
             "Who may ask for which paths: a list of rules, of which the first that fits decides."
-            " With it, everything is closed that no rule opens."),
+            " With it, everything is closed that no rule opens.", rule=True),
     Setting("CORS_ORIGINS", judge_origins, (),
             "Front ends on other origins, such as `https://notes.example.com`: their scripts may"
             " call this application with the person's session, and people come back to them after"

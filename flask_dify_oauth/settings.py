@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-_RULES = tuple(setting.name.lower() for setting in SETTINGS if setting.rule)
+_RULES = tuple(setting.name.lower() for setting in SETTINGS if setting.rule and setting.provider)
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 

@@ -305,6 +305,18 @@ def test_rules_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_pa
     app.extensions["dify_oauth"].sessions.store.close()
 
 
+def test_null_is_no_list_of_rules_that_opens_everything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app = Flask("fromenv", instance_path=str(tmp_path))
+    app.config.update(SECRET_KEY="0123456789abcdef" * 2, DIFY_OAUTH_CLIENT_ID="app",
+                      DIFY_OAUTH_ISSUER="https://id.example.com")  # fmt: skip
+    monkeypatch.setenv("FLASK_DIFY_OAUTH_PATH_RULES", "null")
+    app.config.from_prefixed_env()
+    with pytest.raises(ConfigurationError, match="PATH_RULES is None; write a value"):
+        DifyOAuth(app)
+
+
 def test_without_the_setting_nothing_is_closed(build: Build) -> None:
     app = build()
     assert app.extensions["dify_oauth"].policy is None
