@@ -158,7 +158,8 @@ SETTINGS: tuple[Setting, ...] = (
             "The address after log-out that is registered at the provider, where it is not this"
             " application's `/logged-out`.", provider=True),
     Setting("REVOKE_TOKENS", judging.judge_flag, None,
-            "Whether log-out revokes the session's tokens at a provider that has a place for that."
+            "Whether log-out revokes the session's tokens at a provider that has a place for that,"
+            " and a refused sign-in its own."
             " When left out: at Google not, since it takes the person's consent back, else yes.",
             provider=True),
     Setting("API_AUDIENCE", judging.judge_words, None,

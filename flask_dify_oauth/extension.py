@@ -102,6 +102,7 @@ class DifyOAuth(InViews):
                 transactions,
                 sessions,
                 admission,
+                revocation,
                 lifetime=settings.sign_in_lifetime,
                 watch=settings.session_management,
             ),

@@ -52,8 +52,8 @@ CHINESE: dict[str, str] = {
     "TENANTS": "仅用于签发者为多租户的 Microsoft Entra ID：允许登录的租户 ID；`*` 表示不限。",
     "POST_LOGOUT_REDIRECT_URI": "在身份提供方登记的退出后返回地址；"
     "不设置时为本应用的 `/logged-out`。",
-    "REVOKE_TOKENS": "退出登录时，如果身份提供方支持，是否吊销会话的令牌。不设置时，Google 不吊销"
-    "（吊销会同时撤回用户的授权），其他提供方吊销。",
+    "REVOKE_TOKENS": "退出登录时（以及登录被拒绝时），如果身份提供方支持，是否吊销相应的令牌。"
+    "不设置时，Google 不吊销（吊销会同时撤回用户的授权），其他提供方吊销。",
     "REVALIDATE_BY": "复查会话的方式：`refresh` 通过刷新令牌（需要 refresh token）；`browser` 让"
     "浏览器的下一次页面访问带着 `prompt=none` 经过身份提供方。",
     "SESSION_MANAGEMENT": "页面是否可以监视身份提供方自己的会话"

@@ -62,7 +62,6 @@ def granted(scope: str | None, settings: ProviderSettings) -> tuple[str, ...]:
 class Admitted(NamedTuple):
     """Somebody who may come in."""
 
-    tokens: TokenSet
     identity: Identity
     #: epoch seconds when the provider made the ID token
     issued_at: float
@@ -71,7 +70,7 @@ class Admitted(NamedTuple):
 
 
 class Admission:
-    """Takes a code for tokens, and these for a person whom every rule lets in.
+    """Takes tokens for a person whom every rule lets in.
 
     :param timeout: seconds, for requests of the application's own hook.
     """
@@ -81,8 +80,8 @@ class Admission:
         self._timeout = timeout
         self._rules: dict[str, Rules] = {}
 
-    def admit(self, client: Client, opened: Opened, code: str) -> Admitted:
-        """Redeem a code and verify all that comes of it.
+    def admit(self, client: Client, opened: Opened, code: str, tokens: TokenSet) -> Admitted:
+        """Verify what came for a code.
 
         :raises SignInRefused: the person is known but may not come in.
         :raises DifyOAuthError: of other kinds, when nothing can be said about the person.
@@ -90,9 +89,6 @@ class Admission:
         from ..oidc.tokens import IDTokenCheck
 
         transaction, settings = opened.transaction, client.settings
-        tokens = client.redeem(
-            code, redirect_uri=transaction.redirect_uri, verifier=opened.verifier
-        )
         check = IDTokenCheck(
             nonce=opened.nonce,
             access_token=tokens.access_token,
@@ -105,7 +101,7 @@ class Admission:
         identity = self._judge(
             client, claims, merge_claims(claims, more), tokens, granted(tokens.scope, settings)
         )
-        return Admitted(tokens, identity, claims["iat"], claims.get("session_expiry"))
+        return Admitted(identity, claims["iat"], claims.get("session_expiry"))
 
     def readmit(
         self,

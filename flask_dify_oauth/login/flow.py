@@ -16,8 +16,8 @@ from ..errors import (
     AuditUnavailable,
     DifyOAuthError,
     InvalidRequest,
-    ProviderRefused,
     SessionLimit,
+    SignInRefused,
     TransactionLost,
 )
 from ..sessions.interface import SessionInterface
@@ -25,11 +25,13 @@ from ..sessions.session import Session
 from ..sessions.store import Owner
 from ..sessions.tombstones import Birth
 from .address import Addresses
-from .admission import Admission
+from .admission import Admission, Admitted
 from .clients import Clients
 from .pages import page
 from .parameters import single
+from .provider_errors import refusal_of
 from .redirects import see_other
+from .revocation import Revocation
 from .transaction import Opened, Transactions
 from .vaulted import vaulted
 
@@ -42,13 +44,6 @@ __all__ = ["STATE", "SignIn"]
 STATE = "_dify_oauth_state"
 
 _logger = logging.getLogger("flask_dify_oauth")
-_KNOWN_REFUSALS = {
-    "access_denied",
-    "login_required",
-    "interaction_required",
-    "consent_required",
-    "temporarily_unavailable",
-}
 
 
 class SignIn:
@@ -65,6 +60,7 @@ class SignIn:
         transactions: Transactions,
         sessions: SessionInterface,
         admission: Admission,
+        revocation: Revocation,
         *,
         lifetime: float,
         watch: bool,
@@ -74,6 +70,8 @@ class SignIn:
         self._transactions = transactions
         self._sessions = sessions
         self._admission = admission
+        #: of tokens that no session came to have
+        self._revocation = revocation
         #: takes the answers that are about a session which there is already
         self.checks: CheckAnswer | None = None
         self._lifetime = lifetime
@@ -156,9 +154,6 @@ class SignIn:
     def _answered(
         self, request: Request, opened: Opened, state: str, answer: Mapping[str, str | None]
     ) -> Response:
-        from ..access.listing import note_of
-        from .step_up import asked_of
-
         transaction, code = opened.transaction, answer["code"]
         if opened.expired:
             return self._again(request, opened, "transaction_expired")
@@ -182,8 +177,40 @@ class SignIn:
             return self.checks.take(client, opened, answer)
         if code is None:
             described = request.args.get("error_description", "").replace(state, "***")
-            raise _refusal(answer["error"], described)
-        tokens, identity, issued_at, ends_at = self._admission.admit(client, opened, code)
+            raise refusal_of(answer["error"], described)
+        tokens = client.redeem(
+            code, redirect_uri=transaction.redirect_uri, verifier=opened.verifier
+        )
+        vault = vaulted(tokens, time.time(), client.settings.scopes)
+        try:
+            admitted = self._admission.admit(client, opened, code, tokens)
+            made = self._begin(request, opened, admitted, vault, answer.get("session_state"))
+        except (SignInRefused, SessionLimit, AuditUnavailable):
+            self._revocation.afterwards(transaction.provider, vault)
+            raise
+        if not made:
+            _logger.warning("the provider logged somebody out whose sign-in was under way")
+            self._revocation.afterwards(transaction.provider, vault)
+            return self._again(request, opened, "login_required")
+        return _go_on(transaction.next_url)
+
+    def _begin(
+        self,
+        request: Request,
+        opened: Opened,
+        admitted: Admitted,
+        vault: Mapping[str, Any],
+        state: str | None,
+    ) -> bool:
+        """The session of somebody who may come in; False when the provider's log-out was faster.
+
+        :param state: what pages need to watch the provider's session.
+        :raises SessionLimit, AuditUnavailable: there is to be none.
+        """
+        from ..access.listing import note_of
+        from .step_up import asked_of
+
+        transaction, identity = opened.transaction, admitted.identity
         current, before = self._sessions.current(), current_identity()
         replaced = self._sessions._get_store_id(current.cookie or "")
         try:
@@ -192,14 +219,14 @@ class SignIn:
                 {
                     **_kept(current, identity),
                     **asked_of(transaction.extras),
-                    **({STATE: answer["session_state"]} if answer.get("session_state") else {}),
+                    **({STATE: state} if state else {}),
                     IDENTITY_KEY: encode_identity(identity),
                 },
-                vaulted(tokens, time.time(), client.settings.scopes),
+                vault,
                 owner=Owner(identity.issuer, identity.subject, identity.sid),
                 note=note_of(request, identity),
-                ends_at=ends_at,
-                birth=Birth(transaction.began, issued_at),
+                ends_at=admitted.ends_at,
+                birth=Birth(transaction.began, admitted.issued_at),
             )
         except SessionLimit as error:
             error.account = account_of(identity)
@@ -207,15 +234,13 @@ class SignIn:
         if before:
             events.signed_out(before, "replaced", replaced)
         if not made:
-            _logger.warning("the provider logged somebody out whose sign-in was under way")
-            return self._again(request, opened, "login_required")
-        key = self._sessions._get_store_id(current.cookie or "")
+            return False
         try:
-            events.signed_in(identity, key)
+            events.signed_in(identity, self._sessions._get_store_id(current.cookie or ""))
         except AuditUnavailable:
             self._sessions.end(current)
             raise
-        return _go_on(transaction.next_url)
+        return True
 
     def _again(self, request: Request, opened: Opened, code: str) -> Response:
         """A callback of this browser that is good for nothing any more: start once more.
@@ -265,15 +290,3 @@ def _kept(session: Session, identity: Identity) -> dict[str, Any]:
     if (before.issuer, before.subject) != (identity.issuer, identity.subject):
         return {}
     return {k: v for k, v in session.data().items() if not k.startswith("_dify_oauth")}
-
-
-def _refusal(error: str | None, description: str) -> ProviderRefused:
-    from ..oidc.grants import error_code
-
-    name = error_code(error)
-    return ProviderRefused(
-        f"the provider answered {name}: {description[:200]}",
-        code=name if name in _KNOWN_REFUSALS else None,
-        status=503 if name == "temporarily_unavailable" else None,
-        provider_error=name,
-    )
