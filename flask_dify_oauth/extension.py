@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, request
 from markupsafe import Markup
 
 from .access import events, guards
-from .access.identity import current_user
+from .access.identity import IDENTITY_KEY, current_user
 from .errors import DifyOAuthError
 from .in_views import InViews
 from .login.address import Addresses
@@ -78,6 +78,7 @@ class DifyOAuth(InViews):
             binding=binding_of(app, settings),
             on_failure=answer_failure,
             limit=settings.limit and Limit(*settings.limit),
+            person=IDENTITY_KEY,
             on_limit=events.made_room,
             on_change=events.session_changed,
         )

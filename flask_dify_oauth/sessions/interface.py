@@ -22,7 +22,8 @@ from flask_session.base import ServerSideSessionInterface
 
 from ..errors import StoreUnavailable
 from . import cookies, record
-from .caches import keep_out_of_caches
+from .answers import give_instead, keep_out_of_caches
+from .leaving import leave
 from .session import Session, current_session
 from .store import Ended, Limit, Owner, Stored
 from .vault import open_vault, seal_vault
@@ -48,6 +49,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     :param on_failure: the answer in place of one whose session could not be saved.
     :param limit: of the sessions of one person.
     :param on_limit: told of the sessions that ended because of it.
+    :param person: the name under which a session's data says whose it is.
     :param on_change: told of what an application changed: data before, after, the store's key.
     """
 
@@ -64,6 +66,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         binding: bytes,
         on_failure: Callable[[StoreUnavailable], Response],
         limit: Limit | None,
+        person: str,
         on_limit: Callable[[list[Ended]], None],
         on_change: Callable[[Mapping[str, Any], Mapping[str, Any], bytes], None],
     ) -> None:
@@ -75,7 +78,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         #: a session is not written again for sliding before so many seconds have passed
         self._slide = min(60.0, idle_lifetime / 20)
         self._on_failure = on_failure
-        self._limit = limit
+        self._limit, self._person = limit, person
         self._on_limit, self._on_change = on_limit, on_change
         self.cookie_name = cookies.guarded_name(app.config["SESSION_COOKIE_NAME"], https=https)
         self._binding = binding
@@ -129,13 +132,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         try:
             self._save(session)
         except StoreUnavailable as error:
-            failure = self._on_failure(error)
-            response.close()
-            response.direct_passthrough = False
-            response.status = failure.status
-            response.response = failure.response
-            response.headers.clear()
-            response.headers.extend(failure.headers)
+            give_instead(response, self._on_failure(error))
         else:
             if session.send_cookie:
                 self._send_cookie(app, session, response)
@@ -153,6 +150,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             key = self._get_store_id(session.cookie)
             if session.empty:
                 changed = self.end(session)
+            elif self._person in (before or {}) and self._person not in data:
+                changed = leave(self, session, now)
             else:
                 self._upsert_session(None, session, key)
                 changed = session.stored is not None

@@ -1,10 +1,20 @@
-"""What proxies and browsers are told about answers that depend on a session."""
+"""Answers that depend on a session: what caches are told of them, and what stands in for one."""
 
 from __future__ import annotations
 
 from flask import Response
 
-__all__ = ["keep_out_of_caches"]
+__all__ = ["give_instead", "keep_out_of_caches"]
+
+
+def give_instead(response: Response, failure: Response) -> None:
+    """Let an answer become another one; nothing of it is left."""
+    response.close()
+    response.direct_passthrough = False
+    response.status = failure.status
+    response.response = failure.response
+    response.headers.clear()
+    response.headers.extend(failure.headers)
 
 
 def keep_out_of_caches(response: Response, by: str = "Cookie") -> None:

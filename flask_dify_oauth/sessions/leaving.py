@@ -1,0 +1,30 @@
+"""The end of a session whose person the application takes out of it, and keeps the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .interface import SessionInterface
+    from .session import Session
+
+__all__ = ["leave"]
+
+#: what the package itself keeps in sessions, all of it about the person
+_OURS = "_dify_oauth"
+
+
+def leave(interface: SessionInterface, session: Session, now: float) -> bool:
+    """End the session; what is left goes on in one of nobody, under another id.
+
+    The one before is listed as the person's, holds their tokens, and a refresh that is under way
+    could bring them back into it.
+
+    :return: False when it had ended already; then nothing goes on.
+    """
+    rest = {name: v for name, v in session.data().items() if not name.startswith(_OURS)}
+    if not interface.end(session):
+        return False
+    if rest.keys() - {"_permanent"}:
+        interface._create(session, rest, now)
+    return True
