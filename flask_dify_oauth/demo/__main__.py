@@ -206,9 +206,10 @@ def _tell(portals: Sequence[str], issuer: str, own: DemoClient | None) -> None:
             print(f"              {account.username:6} {account.email}   groups: {groups}")
         print(f"  Provider  {issuer}   (sign out everywhere, change its signing key)")
         print(f"\n  An application of your own at {OWN_APP[0]} may use it too:")
-        print(f"    DIFY_OAUTH_ISSUER         {issuer}")
-        print(f"    DIFY_OAUTH_CLIENT_ID      {own.client_id}")
-        print(f"    DIFY_OAUTH_CLIENT_SECRET  {own.client_secret}")
+        print(f"    export FLASK_DIFY_OAUTH_ISSUER={issuer}")
+        print(f"    export FLASK_DIFY_OAUTH_CLIENT_ID={own.client_id}")
+        print(f"    export FLASK_DIFY_OAUTH_CLIENT_SECRET={own.client_secret}")
+        print("    flask run --port 5000")
     else:
         print("  The portal uses your provider. Register these there:")
         print(f"    redirect URI              {portal_url}/callback")

@@ -32,6 +32,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     def start(document: str) -> Flask:
         text = (DOCUMENTS / document).read_text(encoding="utf-8")
         blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        for name, value in re.findall(r"^export (\w+)='(.*)'$", text, re.MULTILINE):
+            monkeypatch.setenv(name, value)
         names: dict[str, Any] = {"__name__": "program"}
         exec(compile("\n\n".join(blocks), document, "exec"), names)
         made.append(names["app"])

@@ -274,6 +274,7 @@ def test_it_says_what_it_is_and_ends_at_ctrl_c() -> None:
         assert "DEMONSTRATION ONLY" in told
         assert demo.portal in told
         assert re.search(r"\balice\b", told)
+        assert "export FLASK_DIFY_OAUTH_CLIENT_ID=my-app\n" in told
         began = time.monotonic()
         assert demo.server.interrupt(signal.SIGINT) == 0
         assert time.monotonic() - began < 5
