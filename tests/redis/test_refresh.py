@@ -27,7 +27,8 @@ Build = Callable[..., Flask]
 def test_four_processes_refresh_once(
     request: pytest.FixtureRequest, build: Build, op: DemoProvider, kind: str
 ) -> None:
-    url = f"{request.getfixturevalue(kind).url}?prefix={secrets.token_hex(4)}:"
+    # Patient: forty ask at once, on a machine that may be busy otherwise.
+    url = f"{request.getfixturevalue(kind).url}?timeout=5&prefix={secrets.token_hex(4)}:"
     app = add_views(build(op.issuer, SCOPES=SCOPES, SESSION_STORE=url))
     browser = Browser(app, op)
     browser.sign_in()
