@@ -23,6 +23,7 @@ from ..errors import (
     TokenRefused,
 )
 from ..settings import ProviderSettings
+from .http import BUSY
 from .strict import StrictError, json_object, number, optional_text, text
 
 __all__ = [
@@ -187,7 +188,7 @@ def revoke(
     # Section 2.2: 200 also for tokens that it does not know; the body says nothing.
     if response.status_code == 200:
         return
-    if response.status_code in (429, 503):
+    if response.status_code in BUSY:
         raise ProviderUnavailable(f"revocation endpoint answered {response.status_code}")
     try:
         members = json_object(response.content)
@@ -239,7 +240,7 @@ def _checked(response: requests.Response, secrets: list[str]) -> requests.Respon
 
     :param secrets: what was sent; a provider that quotes it must not put it into a log.
     """
-    if response.status_code in (429, 503):
+    if response.status_code in BUSY:
         raise ProviderUnavailable(f"token endpoint answered {response.status_code}")
     try:
         members = json_object(response.content)

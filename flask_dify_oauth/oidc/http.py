@@ -26,10 +26,12 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from ..errors import ProviderUnavailable, ProviderUnusable
 from ..judging import is_loopback_host
 
-__all__ = ["MAX_ANSWER", "BearerAuth", "NoAuth", "Transport"]
+__all__ = ["BUSY", "MAX_ANSWER", "BearerAuth", "NoAuth", "Transport"]
 
 #: The largest answer that is read, in bytes.
 MAX_ANSWER = 1_048_576
+#: statuses of a provider that wants to be asked later (RFC 6585, section 4; RFC 9110, 15.6.4)
+BUSY = (429, 503)
 
 
 class NoAuth(requests.auth.AuthBase):
@@ -243,14 +245,17 @@ class Transport:
     ) -> requests.Response:
         """GET with the answer read whole.
 
-        :raises ProviderUnavailable: no connection, no answer in time.
+        :raises ProviderUnavailable: no connection, no answer in time, or one that says later.
         :raises ProviderUnusable: a redirect, too many bytes, plain http outside loopback.
         """
         headers: Mapping[str, str] = {"Accept": accept}
         try:
-            return self.session().get(
+            answer = self.session().get(
                 url, headers=headers, auth=auth or NoAuth(), allow_redirects=False
             )
         except (requests.RequestException, HTTPError, ValueError) as error:
             # What requests refuses before it asks anybody: an impossible host, an odd header.
             raise ProviderUnusable(f"{url.partition('?')[0]}: {_reason(error)}") from None
+        if answer.status_code in BUSY:
+            raise ProviderUnavailable(f"{url.partition('?')[0]} answered {answer.status_code}")
+        return answer

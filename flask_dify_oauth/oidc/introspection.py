@@ -14,6 +14,7 @@ from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
 from ..settings import ProviderSettings
 from .bounded import Bounded, Locks
 from .grants import proven_client
+from .http import BUSY
 from .strict import StrictError, json_object
 
 __all__ = ["ClientRefused", "Introspector", "introspect"]
@@ -161,7 +162,7 @@ def introspect(
         raise
     except (requests.RequestException, ValueError, TypeError, KeyError) as error:
         raise ProviderUnusable(f"introspection endpoint: {type(error).__name__}") from None
-    if response.status_code in (429, 503):
+    if response.status_code in BUSY:
         raise ProviderUnavailable(f"introspection endpoint answered {response.status_code}")
     if response.status_code in (400, 401) and _error_of(response) == "invalid_client":
         raise ClientRefused(
