@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
@@ -32,6 +33,8 @@ __all__ = ["answer_any", "answer_failure", "challenge", "log_failure", "unexpect
 
 _logger = logging.getLogger("flask_dify_oauth")
 _SIGN_IN = ("dify_oauth.login", "dify_oauth.login_at", "dify_oauth.callback")
+#: They say nothing of the person, who may be signed in: a new try is the same page again.
+_OF_NOBODY = ("store_unavailable", "unexpected")
 
 
 def answer_any(error: Exception) -> Response | HTTPException:
@@ -43,7 +46,7 @@ def answer_any(error: Exception) -> Response | HTTPException:
     failure = unexpected(error)
     if request.endpoint in _SIGN_IN:
         events.kept_out(failure, _provider())
-    return error_response(failure)
+    return _with_ways_on(failure)
 
 
 def unexpected(error: Exception) -> DifyOAuthError:
@@ -61,7 +64,7 @@ def answer_failure(error: DifyOAuthError) -> Response:
         return _answer(error)
     except DifyOAuthError as other:  # as when the store is down while a refusal asks who it is
         _logger.error("[%s] %s: %s", other.error_id, other.code, other.logged)
-        return error_response(other)
+        return _with_ways_on(other)
 
 
 def _answer(error: DifyOAuthError) -> Response:
@@ -104,15 +107,21 @@ def _answer(error: DifyOAuthError) -> Response:
         return answer_step_up(error)
     if isinstance(error, NotSignedIn):
         return _to_sign_in(error, as_json=prefers_json(request))
-    retry = error.next_url if error.session_stays else route(request, "/login", **query)
     if isinstance(error, SessionLimit):
-        return error_response(
-            error, retry_url=retry, account=error.account, switch_url=switch, home_url=home
-        )
-    if isinstance(error, StoreUnavailable) and request.endpoint not in _SIGN_IN:
-        # Whoever it is may be signed in as soon as the store is back.
-        retry = error.next_url or parts.addresses.way_back(request)
-    return error_response(error, retry_url=retry, home_url=home)
+        return _with_ways_on(error, account=error.account, switch_url=switch)
+    return _with_ways_on(error)
+
+
+def _with_ways_on(error: DifyOAuthError, **context: Any) -> Response:
+    """The answer whose page leads to a new try and to the first page."""
+    addresses = current_parts().addresses
+    retry = error.next_url
+    if not error.session_stays:
+        if error.code in _OF_NOBODY and request.endpoint not in _SIGN_IN:
+            retry = retry or addresses.way_back(request)
+        else:
+            retry = addresses.route(request, "/login", next=retry)
+    return error_response(error, retry_url=retry, home_url=addresses.way_home(request), **context)
 
 
 def _sender() -> Identity:

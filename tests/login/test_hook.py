@@ -222,6 +222,7 @@ def test_a_hook_that_returns_no_identity_makes_no_session_and_no_loop(
     page = browser.sign_in()
     assert page.status_code in (403, 503)
     assert refresh(page) is None
+    assert (link(page, "Try again"), link(page, "Start page")) == ("/login", "/")
     assert rows(app) == 0
     assert not browser.signed_in
 
