@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import string
-from binascii import a2b_base64
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
@@ -31,8 +31,13 @@ __all__ = [
 #: The longest token of any kind.
 MOST_BYTES = 262_144
 _MOST_HEADER = 16_384
-_STANDARD = bytes.maketrans(b"-_", b"+/")
 _ALPHABET = (string.ascii_letters + string.digits + "-_").encode()
+#: base64url to base64; what belongs to neither becomes what belongs to neither
+_STANDARD = bytes(c if c in _ALPHABET else ord("*") for c in range(256)).translate(
+    bytes.maketrans(b"-_", b"+/")
+)
+#: twice as fast as the one of the standard library
+_base64 = msgspec.json.Decoder(bytes)
 
 
 class Header(NamedTuple):
@@ -97,7 +102,7 @@ def parse_jws(
     data = raw.encode("utf-8", "replace") if len(raw) <= most else b""
     signed, _, signature = data.rpartition(b".")
     head, _, payload = signed.partition(b".")
-    if not _is_compact(data):
+    if data.count(b".") != 2 or not (head and payload and signature):
         raise TokenRefused("the token is no signed JWT of a bearable size")
     if len(head) > _MOST_HEADER:
         raise TokenRefused("the token's header is too long")
@@ -116,13 +121,8 @@ def parse_jws(
 
 def is_compact(raw: str) -> bool:
     """Whether a text has the form of a signed JWT (RFC 7515, section 3.1), whatever is in it."""
-    return _is_compact(raw.encode("utf-8", "replace"))
-
-
-def _is_compact(data: bytes) -> bool:
-    """Three parts in base64url, none of them empty."""
-    ends = data[:1] == b"." or data[-1:] == b"."
-    return data.translate(None, _ALPHABET) == b".." and b".." not in data and not ends
+    data = raw.encode("utf-8", "replace")
+    return data.translate(None, _ALPHABET) == b".." and all(data.split(b"."))
 
 
 def verify_jws(
@@ -189,6 +189,8 @@ def decode_segment(segment: bytes) -> bytes:
     :raises StrictError: it is no base64url.
     """
     try:
-        return a2b_base64(segment.translate(_STANDARD) + b"=" * (-len(segment) % 4))
-    except ValueError:
+        return _base64.decode(
+            b'"%b%b"' % (segment.translate(_STANDARD), b"=" * (-len(segment) % 4))
+        )
+    except msgspec.DecodeError:
         raise StrictError("no base64url") from None
