@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 
 from ..errors import Forbidden
 from ..sessions import cookies
 from .foreign import refuse_cross_site_writes
 from .guarding import gatekeeper, turned_away
+from .spellings import Spellings
 
 if TYPE_CHECKING:
+    from werkzeug.routing import MapAdapter
+
     from .bearer import Door
     from .policy import Policy
 
@@ -24,6 +27,7 @@ def enforce(app: Flask, policy: Policy) -> None:
     Static files and addresses that no view has are asked for too. The routes of the sign-in stay
     open. The path that decides is the one that Flask routes.
     """
+    spellings = Spellings(policy)
     doors = {rule.accept: _door(rule.accept) for rule in policy.rules}
 
     def guard() -> Response | None:
@@ -31,6 +35,8 @@ def enforce(app: Flask, policy: Policy) -> None:
         if keeper.owns_endpoint(request.endpoint):
             return None
         rule = policy.rule_for(request.method, request.path)
+        if request.url_rule is not None:
+            spellings.check(rule, request.method, request.path, request.url_rule, _routes)
         if rule.who == "anyone":
             if cookies.named(request, keeper.sessions.cookie_name):
                 refuse_cross_site_writes(keeper)
@@ -42,6 +48,12 @@ def enforce(app: Flask, policy: Policy) -> None:
         return answer
 
     app.before_request_funcs.setdefault(None, []).insert(0, guard)
+
+
+def _routes() -> MapAdapter:
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None  # there is one for every request
+    return adapter
 
 
 def _door(accept: tuple[str, ...]) -> Door | None:

@@ -12,12 +12,14 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 from msgspec.structs import replace
 from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import MapAdapter
 
 from ..access.guarding import needs_of_view
 from ..access.identity import IDENTITY_KEY, Identity, account_of, decode_identity
 from ..access.listing import Entry, entries
 from ..access.paths import AmbiguousPath, path_of_target
 from ..access.policy import CLOSED, Policy, Rule
+from ..access.spellings import Spellings
 from ..errors import DifyOAuthError, UnclearPath
 from ..sessions import record
 
@@ -124,6 +126,7 @@ def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[
         # As it came over the wire, or, with characters that no wire carries, as it is routed.
         path = path_of_target(target) if target.isascii() else target
         rule = policy.rule_for(method, path)
+        _check_spelling(policy, rule, method, path)
     except (AmbiguousPath, UnclearPath) as error:
         return told | {"decision": "refused, 400 ambiguous_path", "reason": str(error)}
     told["rule"] = "none" if rule is CLOSED else f"{rule.number}: {rule}"
@@ -139,6 +142,18 @@ def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[
     return told
 
 
+def _routes() -> MapAdapter:
+    return current_app.url_map.bind(current_app.config["SERVER_NAME"] or "localhost")
+
+
+def _check_spelling(policy: Policy, rule: Rule, method: str, path: str) -> None:
+    try:
+        route, _ = _routes().match(path, method, return_rule=True)
+    except HTTPException:
+        return  # no view
+    Spellings(policy).check(rule, method, path, route, _routes)
+
+
 def _described(who: Identity) -> str:
     if not who:
         return "nobody is signed in"
@@ -150,7 +165,7 @@ def _described(who: Identity) -> str:
 def _view(app: Flask, method: str, path: str) -> str:
     """What the request reaches, and the guards that stand before it."""
     try:
-        endpoint, _ = app.url_map.bind(app.config["SERVER_NAME"] or "localhost").match(path, method)
+        endpoint, _ = _routes().match(path, method)
     except NotFound:
         return "no view"
     except HTTPException as error:
