@@ -1,7 +1,8 @@
 """Requests that another site may have caused, and that a session must not speak for.
 
 A browser sends the session's cookie by itself. ``SameSite=Lax`` keeps it from other sites' forms,
-but not from those of other hosts of the same site.
+but not from those of other hosts of the same site. No rule of browsers keeps these from opening a
+WebSocket and reading all that comes through it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from .bearer import comes_with_token
 if TYPE_CHECKING:
     from .gatekeeper import Gatekeeper
 
-__all__ = ["allow_cross_site_writes", "is_foreign", "is_preflight", "refuse_cross_site_writes"]
+__all__ = [
+    "allow_cross_site_writes",
+    "is_foreign",
+    "is_preflight",
+    "opens_socket",
+    "refuse_cross_site_writes",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,19 +64,29 @@ def is_preflight(request: Request, named: Collection[str]) -> bool:
     )
 
 
+def opens_socket(request: Request) -> bool:
+    """Whether a request begins a WebSocket (RFC 6455, section 4.1): a GET that both sides write to.
+
+    Its page tells its origin (section 10.2), whatever the browser.
+    """
+    return "websocket" in request.headers.get("Upgrade", "").lower()
+
+
 def refuse_cross_site_writes(keeper: Gatekeeper) -> None:
-    """Let no request change anything that another site may have caused.
+    """Let no request change anything, or open a WebSocket, that another site may have caused.
 
     One that brings an access token is not asked: no browser sends one by itself.
 
     :raises InvalidRequest: for it; the person stays signed in.
     """
-    if request.method in _SAFE or comes_with_token():
+    socket = opens_socket(request)
+    if (request.method in _SAFE and not socket) or comes_with_token():
         return
     if not keeper.is_foreign() or _is_exempt():
         return
+    what = "WebSocket" if socket else request.method
     error = InvalidRequest(
-        f"another site may have caused this {request.method}", code="foreign_request", status=403
+        f"another site may have caused this {what}", code="foreign_request", status=403
     )
     error.session_stays = True
     raise error

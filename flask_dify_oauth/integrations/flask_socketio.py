@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import flask_socketio
 from flask import current_app, request
 
-from ..access.guards import turned_away
+from ..access.guarding import gatekeeper, turned_away
 from ..access.identity import Identity, current_identity
 from ..errors import DifyOAuthError
 from ..sessions.session import current_session
@@ -60,6 +60,10 @@ def _may(allow: Callable[[Identity], bool] | None) -> bool:
             _logger.error("SocketIO keeps sessions of its own; write manage_session=False")
             return False
         if not current_identity():
+            return False
+        if gatekeeper().is_foreign():
+            # Long polling begins with a GET as any other, and both sides write all the same.
+            _logger.warning("SocketIO: another site may have opened the connection")
             return False
         if (answer := turned_away()) is not None:
             # Nobody reads it; but what was planned for after it, such as a revocation, is done.

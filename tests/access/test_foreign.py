@@ -54,10 +54,11 @@ def view(**values: Any) -> str:
     return "written"
 
 
-def make(build: Build, **config: Any) -> Flask:
+def make(build: Build, *, websocket: bool = False, **config: Any) -> Flask:
     app = build(**config)
-    methods = ["GET", "OPTIONS", *{method.upper() for method in WRITES}]
+    methods = ["GET", *(() if websocket else {"OPTIONS", *(m.upper() for m in WRITES)})]
     options: dict[str, Any] = {"methods": methods, "provide_automatic_options": False}
+    options["websocket"] = websocket
     app.add_url_rule("/v", "v", login_required(view), **options)
     app.add_url_rule("/role", "role", roles_required("admin")(view), **options)
     app.add_url_rule("/exempt", "exempt", allow_cross_site_writes(login_required(view)), **options)
@@ -96,6 +97,37 @@ def test_every_method_that_is_not_for_reading_is_a_write(build: Build, method: s
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "get"])
 def test_reading_is_no_write(build: Build, method: str) -> None:
     assert send(make(build), "/v", method, **EVIL) == (200, True)
+
+
+SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_a_websocket_is_for_writing_too(build: Build, name: str) -> None:
+    headers, foreign = SENT[name]
+    app = make(build, websocket=True)
+    expected = (403, False) if foreign else (200, True)
+    assert send(app, "/v", "GET", **SOCKET, **headers) == expected
+    assert send(app, "/role", "GET", **SOCKET, **headers) == expected
+    assert send(app, "/exempt", "GET", **SOCKET, **headers) == (200, True)
+
+
+@pytest.mark.parametrize("upgrade", ["WebSocket", "WEBSOCKET", "foo, websocket", "websocket/13"])
+def test_whatever_servers_may_take_for_a_websocket_is_one(build: Build, upgrade: str) -> None:
+    assert send(make(build), "/v", "GET", Upgrade=upgrade, **EVIL) == (403, False)
+
+
+def test_websockets_at_open_paths_and_of_named_front_ends(
+    build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    front = "https://front.example.com"
+    rules = [{"path": ["/open", "/exempt"], "who": "anyone"}, {"path": "/v", "who": "signed-in"}]
+    app = make(build, websocket=True, PATH_RULES=rules, CORS_ORIGINS=[front])
+    assert send(app, "/open", "GET", **SOCKET, **EVIL) == (403, False)
+    assert "another site may have caused this WebSocket" in caplog.text
+    assert send(app, "/exempt", "GET", **SOCKET, **EVIL) == (200, True)
+    assert send(app, "/v", "GET", **SOCKET, Origin=front) == (200, True)
+    assert client_of(app, None).get("/open", headers={**SOCKET, **EVIL}).text == "written"
 
 
 def test_scripts_get_problem_details_and_administrators_a_record(

@@ -83,6 +83,26 @@ def test_a_further_question_is_asked(app: Flask, op: DemoProvider, browser: Brow
         bob.close()
 
 
+@pytest.mark.parametrize(
+    ("headers", "connects"),
+    [
+        ({"Origin": "https://evil.example.com"}, False),
+        ({"Origin": "https://x.localhost", "Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "http://localhost"}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+    ],
+)
+def test_another_sites_page_does_not_connect(
+    app: Flask, browser: Browser, headers: dict[str, str], connects: bool
+) -> None:
+    """Flask-SocketIO asks the same, but for applications that let all origins in."""
+    browser.sign_in()
+    sockets = with_sockets(app)
+    client = sockets.test_client(app, headers=headers, flask_test_client=browser.client)
+    assert client.is_connected() == connects
+
+
 def test_after_the_session_has_ended_nothing_is_heard(app: Flask, browser: Browser) -> None:
     browser.sign_in()
     client = connector(app, browser)()
