@@ -21,6 +21,7 @@ from .access.identity import NOBODY, Identity
 from .access.needs import Needs, needs_of, refusal, scopes_of
 from .access.path_table import PathTable, Row, parse_pattern
 from .access.paths import AmbiguousPath
+from .access.query import query_of
 from .access.resource import HEADERS, WELL_KNOWN
 from .errors import BearerRefused, ConfigurationError, DifyOAuthError
 from .login.address import Addresses
@@ -133,7 +134,7 @@ class BearerMiddleware:
     def _sender(self, request: Request) -> Identity:
         try:
             sent = read_authorization(
-                request.headers.get("Authorization"), in_query="access_token" in request.args
+                request.headers.get("Authorization"), in_query="access_token" in query_of(request)
             )
             return self._api.bearer(request, sent, self._provider).identity
         except BearerRefused as error:

@@ -12,6 +12,7 @@ from ..errors import BearerRefused
 from ..sessions.session import current_session
 from .authorization import read_authorization, uses_token
 from .identity import NOBODY, Identity
+from .query import query_of
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -94,7 +95,7 @@ def admit(keeper: Gatekeeper, door: Door, needs: Iterable[Need] = ()) -> None:
     session.set_aside(_STRANGER)
     g.pop("_login_user", None)  # whom Flask-Login has seen in the session
     try:
-        sent = read_authorization(header, in_query="access_token" in request.args)
+        sent = read_authorization(header, in_query="access_token" in query_of(request))
         found = keeper.api.bearer(request, sent, door.provider)
         session.set_aside(Arrived(found.identity, sent.token, found.ends))
     except BearerRefused as error:

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, current_app, request
 
 from ..access.foreign import allow_cross_site_writes
 from ..access.guards import login_required
+from ..access.query import query_of
 from ..errors import DifyOAuthError, InvalidRequest
 from .failures import answer_any
 from .forms import Forms
@@ -86,12 +87,12 @@ def _check_request() -> None:
 
 def _login(provider: str | None = None) -> Response:
     parts = current_parts()
-    next_url = parts.addresses.safe_next(request, request.args.get("next"))
+    next_url = parts.addresses.safe_next(request, query_of(request).get("next"))
     try:
-        if len(request.args.getlist("next")) > 1:
+        if len(query_of(request).getlist("next")) > 1:
             raise InvalidRequest("the parameter next stands more than once")
         extras = authorization_extras(request)
-        again = single(request.args, "again", most=1) is not None
+        again = single(query_of(request), "again", most=1) is not None
     except InvalidRequest as error:
         error.next_url = next_url
         raise

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from ..access.identity import account_of, current_identity
+from ..access.query import query_of
 from ..sealing import BrokenSeal, Keyring
 from ..sessions import cookies
 from .address import Addresses
@@ -82,7 +83,9 @@ class Farewell:
 
     def _after(self, request: Request, note: Note) -> Response:
         # A wrong state changes the page's words, nothing else: the session has ended long before.
-        back = note.state is not None and leniently(request.args, "state", most=200) == note.state
+        back = (
+            note.state is not None and leniently(query_of(request), "state", most=200) == note.state
+        )
         # Checked again: the setting may be another by now.
         next_url = self._addresses.after_logout(request, note.next_url)
         if back and next_url is not None:

@@ -12,6 +12,7 @@ from flask import Request, Response, after_this_request
 
 from ..access import events
 from ..access.identity import IDENTITY_KEY, Identity, account_of, current_identity, encode_identity
+from ..access.query import query_of
 from ..errors import (
     AuditUnavailable,
     DifyOAuthError,
@@ -129,9 +130,9 @@ class SignIn:
 
     def finish(self, request: Request, provider: str) -> Response:
         """Take the provider's answer; a session only when everything about it is right."""
-        state = single(request.args, "state", most=4096)
+        state = single(query_of(request), "state", most=4096)
         answer = {
-            name: single(request.args, name, most=most, plain=name != "error")
+            name: single(query_of(request), name, most=most, plain=name != "error")
             for name, most in self._read
         }
         if state is None:
@@ -176,7 +177,7 @@ class SignIn:
                 return see_other(transaction.next_url)
             return self.checks.take(client, opened, answer)
         if code is None:
-            described = request.args.get("error_description", "").replace(state, "***")
+            described = query_of(request).get("error_description", "").replace(state, "***")
             raise refusal_of(answer["error"], described)
         tokens = client.redeem(
             code, redirect_uri=transaction.redirect_uri, verifier=opened.verifier

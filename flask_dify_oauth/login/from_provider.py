@@ -16,6 +16,7 @@ from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from ..access.listing import end_told
+from ..access.query import query_of
 from ..errors import DifyOAuthError, InvalidRequest, StoreUnavailable, TokenRefused
 from ..sessions import tombstones
 from ..sessions.store import APART
@@ -128,8 +129,8 @@ class FromProvider:
 
         :raises InvalidRequest: it does not say which session of which provider.
         """
-        sid = single(request.args, "sid", most=4096)
-        named = single(request.args, "iss", most=2000)
+        sid = single(query_of(request), "sid", most=4096)
+        named = single(query_of(request), "iss", most=2000)
         if sid is None:
             raise InvalidRequest("a front-channel log-out without sid")
         issuers, origin = self._named(named)

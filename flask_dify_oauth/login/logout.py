@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ..access import events
 from ..access.identity import Identity, account_of, current_identity
+from ..access.query import query_of
 from ..catalogue import LOGOUT_SCOPES
 from ..errors import DifyOAuthError, StoreUnavailable
 from ..sessions.interface import SessionInterface
@@ -100,7 +101,7 @@ class SignOut:
     def _wish_of(self, request: Request) -> Wish:
         """What cannot be used is passed over: it must not keep anybody signed in."""
         try:
-            values = form_of(request) if request.method == "POST" else request.args
+            values = form_of(request) if request.method == "POST" else query_of(request)
         except RequestEntityTooLarge:
             return self.wish(request, None, None)
         scope = leniently(values, "scope", most=20)

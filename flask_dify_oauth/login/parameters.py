@@ -7,6 +7,7 @@ import re
 from flask import Request
 from werkzeug.datastructures import MultiDict
 
+from ..access.query import query_of
 from ..errors import InvalidRequest
 
 __all__ = ["authorization_extras", "leniently", "single"]
@@ -57,7 +58,7 @@ def authorization_extras(request: Request) -> dict[str, str]:
     """
     extras = {}
     for name in ("prompt", *_EXTRAS):
-        value = single(request.args, name, most=2000)
+        value = single(query_of(request), name, most=2000)
         if value is None:
             continue
         fits = (

@@ -14,6 +14,7 @@ from flask import Request, Response
 from markupsafe import Markup
 
 from ..access.identity import current_identity
+from ..access.query import query_of
 from ..errors import DifyOAuthError, InvalidRequest
 from ..sessions.interface import SessionInterface
 from .address import Addresses
@@ -103,7 +104,7 @@ class Watching:
 
     def check(self, request: Request) -> Response:
         """A check now, and the way back to the page that asks for it."""
-        wanted = leniently(request.args, "next", most=MAX_NEXT)
+        wanted = leniently(query_of(request), "next", most=MAX_NEXT)
         return self._checks.requested(request, self._addresses.safe_next(request, wanted))
 
     def state(self, request: Request) -> Response:

@@ -22,6 +22,7 @@ from flask import Blueprint, Response, request
 from ..access import events, listing
 from ..access.authorization import read_authorization
 from ..access.foreign import is_foreign
+from ..access.query import query_of
 from ..errors import (
     AdminKeyRefused,
     AuditUnavailable,
@@ -133,9 +134,9 @@ def _secured(response: Response) -> Response:
 
 def _parameters(*names: str) -> dict[str, str | None]:
     """The query's parameters, each once, and none but these."""
-    if unknown := sorted(set(request.args) - set(names)):
+    if unknown := sorted(set(query_of(request)) - set(names)):
         raise InvalidRequest(f"the parameter {unknown[0]!r:.80} is not known here")
-    return {name: single(request.args, name, most=2000) for name in names}
+    return {name: single(query_of(request), name, most=2000) for name in names}
 
 
 def _whose(given: dict[str, str | None]) -> dict[str, str]:

@@ -99,6 +99,16 @@ def test_two_tokens(make: Make) -> None:
     assert gate.send(gate.token(), "/x?access_token=1").status_code == 400
 
 
+def test_a_query_that_is_no_text(make: Make) -> None:
+    """The bytes ff and fe, as the environment has them; ``request.args`` fails by them."""
+    gate = make()
+    raw = {"environ_overrides": {"QUERY_STRING": "a=\xff\xfe"}}
+    assert gate.send(gate.token(), **raw).status_code == 200
+    assert gate.send("x", **raw).status_code == 401
+    raw = {"environ_overrides": {"QUERY_STRING": "access_token=x&a=\xff\xfe"}}
+    assert gate.send(gate.token(), **raw).status_code == 400
+
+
 def test_open_paths(make: Make) -> None:
     gate = make(open_paths=["/", "/health", "/static/**", "/users/*/picture"])
     for path in ("/", "/health", "/static", "/static/a/b.css", "/users/1/picture", "/health?x=1"):
