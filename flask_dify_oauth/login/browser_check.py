@@ -92,11 +92,15 @@ class BrowserCheck:
     def requested(self, request: Request, next_url: str) -> Response:
         """A check that a page of ours asks for.
 
+        Another site's page could send the browser here again and again and never let it come back,
+        which would end the session.
+
         :param next_url: where the browser goes in any case, a checked page of this application.
         """
         identity, session = current_identity(), self._sessions.current()
         answer = None
-        if identity and session.bearer is None and opens_page(request):
+        ours = opens_page(request) and not self._addresses.is_foreign(request)
+        if identity and session.bearer is None and ours:
             answer = self._begin(request, session, identity, next_url)
         return answer or see_other(next_url)
 

@@ -205,6 +205,24 @@ def test_scripts_and_frames_are_not_sent_to_the_provider(
     assert answer.headers["Location"] == "/page"
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_causes_no_check(
+    inside: Browser, monkeypatch: pytest.MonkeyPatch, site: str
+) -> None:
+    """Checks that it never lets come back would end the session."""
+    now = time.time()
+    for _ in range(5):
+        headers = {**NAVIGATION, "Sec-Fetch-Site": site}
+        answer = inside.client.get("/session-check?next=/page", headers=headers)
+        assert answer.headers["Location"] == "/page"
+        now += 11
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+    assert inside.signed_in
+    headers = {**NAVIGATION, "Sec-Fetch-Site": "same-origin"}
+    answer = inside.client.get("/session-check?next=/page", headers=headers)
+    assert query_of(answer.headers["Location"])["prompt"] == "none"
+
+
 def test_a_change_that_was_seen_lets_the_next_page_view_find_out(
     inside: Browser, op: DemoProvider
 ) -> None:
