@@ -154,7 +154,7 @@ def test_one_that_is_down_does_not_keep_the_other_from_working(
     browser: Browser, op: DemoProvider
 ) -> None:
     op.answers["discovery"] = lambda: ("down", 503)
-    assert browser.open("/login/corp").status_code == 502
+    assert browser.open("/login/corp").status_code == 503
     browser.callback(browser.at_provider(browser.to_provider("/login/guests")))
     assert me(browser)["provider"] == "guests"
 
