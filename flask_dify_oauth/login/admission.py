@@ -146,7 +146,8 @@ class Admission:
         if client.preset.groups_elsewhere(claims) or client.preset.roles_elsewhere(claims):
             raise SignInRefused("the token only refers to groups or roles", code="groups_not_told")
         identity = self.with_roles(client, identity)
-        if not identity.is_machine:
+        # Programs have no session at the provider: somebody took the name of a program's account.
+        if not identity.is_machine or identity.sid:
             self.rules(client).check(identity)
         return identity
 

@@ -93,3 +93,14 @@ def test_rules_about_people_say_nothing_of_programs(desk_of: MakeDesk) -> None:
     answer = desk.send(desk.token(**MACHINE, roles=["job", "admin"]), "/api/machines")
     assert answer.status_code == 200
     assert answer.get_json()["roles"] == ["sync"]
+
+
+def test_nobody_passes_the_rules_by_the_name_of_a_program(desk_of: MakeDesk) -> None:
+    """Keycloak tells service accounts by a user name that people may choose for themselves."""
+    desk = desk_of(PRESET="keycloak", ALLOWED_EMAIL_DOMAINS=["example.com"])
+    account = {"preferred_username": "service-account-spa", "email": "alice@other.example"}
+    assert desk.send(desk.token(**account), "/api/machines").status_code == 200
+    # Whoever signed in there has a session there.
+    answer = desk.send(desk.token(**account, sid="s", jti="j-2"), "/api/machines")
+    assert (answer.status_code, answer.get_json()["error"]) == (401, "invalid_token")
+    assert desk.send(desk.token(**account, sid="s", jti="j-3")).status_code == 401
