@@ -30,6 +30,9 @@ _REFUSED = re.compile(
 _CHARACTER = r"[!\"$&'()*+,\-0-9:<=>@A-Z\[\]^_`a-z{|}~]"
 _LONG_NUMBER = r"(?:-0|0[0-9])[0-9]*+(?:/|\Z)"
 _PLAIN = re.compile(rf"/(?:(?!{_LONG_NUMBER}){_CHARACTER}++(?:[. ]++{_CHARACTER}++)*+(?:/|\Z))*+\Z")
+#: Characters of a path in other letters than ASCII's: putting marks in order takes the square of
+#: their number, and servers take paths of a hundred thousand.
+_MOST_LETTERS = 4096
 
 
 class AmbiguousPath(ValueError):
@@ -89,6 +92,8 @@ def readings(path: str) -> set[str]:
     """
     import unicodedata
 
+    if len(path) > _MOST_LETTERS and not path.isascii():
+        raise AmbiguousPath(f"the path has {len(path)} characters, some of them not ASCII")
     ways: tuple[Callable[[str], str], ...] = (
         lambda form: unicodedata.normalize("NFKC", form),  # full-width slashes and dots
         lambda form: re.split(r"[?#]", form, maxsplit=1)[0],

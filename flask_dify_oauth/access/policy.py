@@ -104,7 +104,7 @@ class Policy:
         try:
             return self._table.find(method, path) or CLOSED
         except AmbiguousPath as error:
-            raise UnclearPath(f"{error}: {path!r}") from None
+            raise UnclearPath(f"{error}: {path!r:.500}") from None
 
     def refusal(self, method: str, path: str, who: Identity) -> DifyOAuthError | None:
         """Why a request is not let through; None where it is.

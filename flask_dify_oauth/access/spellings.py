@@ -89,7 +89,9 @@ class Spellings:
             else:
                 continue
             if found:
-                raise UnclearPath(f"the path may be {str(pattern)!r} in another spelling: {path!r}")
+                raise UnclearPath(
+                    f"the path may be {str(pattern)!r} in another spelling: {path!r:.500}"
+                )
 
 
 def _shape_of(route: Route, policy: Policy) -> _Shape:

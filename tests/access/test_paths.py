@@ -145,7 +145,9 @@ def test_zeros_in_rules() -> None:
         found.find("GET", "/2024/1")
 
 
-@pytest.mark.parametrize("part", [".", ". ", ";", "0", "a.", "#", "／", "-0", "٠", ";/"])
+@pytest.mark.parametrize(
+    "part", [".", ". ", ";", "0", "a.", "#", "／", "-0", "٠", ";/", "\u0300\u0316"]
+)
 def test_no_path_holds_up_a_worker(part: str) -> None:
     """Paths are judged in time that grows as they do: strangers choose how long they are."""
     rules = table(("/static/**", None), ("/**", None))
@@ -153,6 +155,14 @@ def test_no_path_holds_up_a_worker(part: str) -> None:
     with contextlib.suppress(AmbiguousPath):
         rules.find("GET", f"/static/{part * 20_000}x")
     assert time.process_time() - began < 1
+
+
+def test_long_paths_of_any_letters_and_longer_ones_of_ascii() -> None:
+    rules = table(("/static/**", None), ("/**", None))
+    assert rules.find("GET", "/static/" + "你" * 4000) == 0
+    assert rules.find("GET", "/static/" + "a;" * 20_000) == 0
+    with pytest.raises(AmbiguousPath, match="5008 characters"):
+        rules.find("GET", "/static/" + "你" * 5000)
 
 
 def test_capitals_in_rules() -> None:
