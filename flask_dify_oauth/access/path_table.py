@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import ne
 from typing import Generic, NamedTuple, TypeVar
 
 from .paths import AmbiguousPath, check_path, fold, is_plain, readings, segments_of
@@ -99,26 +101,26 @@ class PathTable(Generic[T]):
         plain = is_plain(path)
         if not plain:
             check_path(path)
-        found = self._exact.first(method, path)
+        segments = segments_of(path)
+        found = self._exact.first(method, segments)
         if found is None:
             return None  # no other reading can open less
         if plain:
-            forms: Iterable[str] = (path.lower(),)
-            if self._folded is self._exact and self._same_to_all(path):
+            lowered = path.lower()
+            if self._folded is self._exact and (
+                lowered == path or self._same_to_all(segments, segments_of(lowered))
+            ):
                 return found[1]
+            forms: Iterable[str] = (lowered,)
         else:
             forms = map(fold, readings(path))
-        if any(self._folded.first(method, form) != found for form in forms):
+        if any(self._folded.first(method, segments_of(form)) != found for form in forms):
             raise AmbiguousPath("the path may be read as one of another rule")
         return found[1]
 
-    def _same_to_all(self, path: str) -> bool:
-        """Whether its capitals stand where no pattern has a word, as in the id of something."""
-        lowered = path.lower()
-        if lowered == path:
-            return True
-        pairs = zip(segments_of(path), segments_of(lowered), strict=True)
-        return self._words.isdisjoint([small for given, small in pairs if small != given])
+    def _same_to_all(self, segments: list[str], lowered: list[str]) -> bool:
+        """Whether the capitals stand where no pattern has a word, as in the id of something."""
+        return self._words.isdisjoint(compress(lowered, map(ne, lowered, segments)))
 
 
 class _Choice(Generic[T]):
@@ -152,11 +154,11 @@ class _Node(Generic[T]):
         #: for paths that end here, or go on
         self.rest: _Choice[T] | None = None
 
-    def first(self, method: str, path: str) -> tuple[int, T] | None:
+    def first(self, method: str, segments: Iterable[str]) -> tuple[int, T] | None:
         """The entry of a path that comes first in the order."""
         choices: list[_Choice[T]] = []
         nodes: list[_Node[T]] = [self]
-        for segment in segments_of(path):
+        for segment in segments:
             below = []
             for node in nodes:
                 if node.rest is not None:
