@@ -203,7 +203,8 @@ class InViews:
 
         Made while the request is there, and good in any thread after it: ``watch.alive``, and
         ``watch.wait(seconds)``, a sleep that ends with the session. It is over half a second after
-        the session ended, by whomever, and five seconds after the store fell silent.
+        the session ended, by whomever, or came to hold other roles, groups or scopes, so that the
+        guard must be asked anew; and five seconds after the store fell silent.
 
         :param prolongs: whether the connection counts as use, so that the idle lifetime does not
             end the session while it is open. The absolute lifetime does in any case.

@@ -39,7 +39,7 @@ class Watch:
 
     @property
     def alive(self) -> bool:
-        """Whether the person is still signed in, as of less than half a second ago."""
+        """Whether the person is still in with the same roles, as of less than half a second ago."""
         if not self._ended and self.pause <= 0:
             self._ask()
         return not self._ended
@@ -88,7 +88,7 @@ class _Look:
     ) -> None:
         self._sessions = sessions
         self._key = sessions._get_store_id(session.cookie or "")
-        self._person = (identity.issuer, identity.subject)
+        self._granted = _granted(identity)
         self._every = every
         self._prolongs = prolongs
         self._record = b""
@@ -108,14 +108,23 @@ class _Look:
         return True
 
     def _reads(self, raw: bytes) -> bool:
-        """Whether a changed record is still of the same person."""
+        """Whether a changed record is still of the same person, who may do what they might."""
         data = record.decode(raw) or {}
         identity = decode_identity(data.get(IDENTITY_KEY))
-        if identity is None or (identity.issuer, identity.subject) != self._person:
+        if identity is None or _granted(identity) != self._granted:
             return False
         self._record = raw
         self._checked = checked_at(data, identity)
         return True
+
+
+def _granted(identity: Identity) -> tuple[object, ...]:
+    """Who it is, and what a guard may have let them in for; with less the guard must be asked anew.
+
+    Claims beside these are left out: at some providers they are others at each refresh.
+    """
+    held = (identity.roles, identity.groups, identity.scopes)
+    return (identity.issuer, identity.subject, *map(frozenset, held))
 
 
 def watch_current(sessions: SessionInterface, every: float | None, *, prolongs: bool) -> Watch:

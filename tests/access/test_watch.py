@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, session
+from msgspec.structs import replace
 
 from flask_dify_oauth import login_required
-from flask_dify_oauth.access.identity import CHECKED_KEY, IDENTITY_KEY
+from flask_dify_oauth.access.identity import (
+    CHECKED_KEY,
+    IDENTITY_KEY,
+    decode_identity,
+    encode_identity,
+)
 from flask_dify_oauth.access.streams import Watched
 from flask_dify_oauth.access.watch import EVERY, GRACE, Watch
 from flask_dify_oauth.demo import DemoProvider
@@ -109,6 +115,37 @@ def test_it_ends_however_the_session_does(
 
 def browser_cookie(browser: Browser) -> str:
     return cookies(browser.client)["session"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "lives"),
+    [
+        ({"roles": ()}, False),
+        ({"roles": ("reader", "new")}, False),
+        ({"groups": ("/other",)}, False),
+        ({"scopes": ("openid",)}, False),
+        ({"name": "Alice Doe", "auth_time": 5, "raw_claims": b"\x80"}, True),
+    ],
+)
+def test_what_a_guard_let_somebody_in_for_must_stay(
+    app: Flask, op: DemoProvider, clock: Clock, changed: dict[str, Any], lives: bool
+) -> None:
+    """As when another request refreshes the tokens, and the provider tells of fewer roles."""
+
+    @app.get("/told")
+    def told() -> str:
+        identity = decode_identity(session[IDENTITY_KEY])
+        assert identity is not None
+        assert all(getattr(identity, name) != value for name, value in changed.items())
+        session[IDENTITY_KEY] = encode_identity(replace(identity, **changed))
+        return "told"
+
+    browser, watch = watched(app, op)
+    clock.ahead += EVERY
+    assert watch.alive
+    browser.open("/told")
+    clock.ahead += EVERY
+    assert watch.alive == lives
 
 
 def test_what_else_the_application_writes_ends_nothing(
