@@ -25,6 +25,14 @@ class RoleRequired:
 
     required_roles: tuple[str, ...] = ()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        given: object = cls.required_roles
+        if isinstance(given, str):  # each letter of it would be a role
+            raise TypeError(
+                f"required_roles of {cls.__name__} is a text; write a tuple like ('editor',)"
+            )
+
     def is_accessible(self) -> bool:
         """Whether this request's person may use the view."""
         if not current_identity() or guards.turned_away() is not None:

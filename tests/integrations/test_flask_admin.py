@@ -110,3 +110,9 @@ def test_a_role_that_the_provider_just_took_away_opens_nothing(
 
     app.extensions["dify_oauth"].recheck = recheck
     assert browser.open("/admin/notes/").status_code == 403
+
+
+def test_a_text_in_place_of_roles_is_refused_at_import() -> None:
+    """``("editor")`` is a text, and each letter of it would be a role."""
+    with pytest.raises(TypeError, match="required_roles of Wrong is a text"):
+        type("Wrong", (RoleRequired, flask_admin.BaseView), {"required_roles": ("editor")})
