@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from .access import events, guards
 from .access.identity import IDENTITY_KEY, current_user
+from .access.misplaced import tell_of_misplaced
 from .errors import DifyOAuthError
 from .in_views import InViews
 from .login.address import Addresses
@@ -153,6 +154,7 @@ class DifyOAuth(InViews):
             from .access.enforcement import enforce
 
             enforce(app, policy)
+        tell_of_misplaced(app)
         app.cli.add_command(commands)
 
     def on_sign_in(self, hook: Hook) -> Hook:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakSet
 
 from flask import Response, current_app
 from flask.views import View
@@ -19,12 +20,22 @@ if TYPE_CHECKING:
     from .gatekeeper import Gatekeeper
     from .needs import Need
 
-__all__ = ["gatekeeper", "guarded", "guarded_by", "needs_of_view", "turned_away"]
+__all__ = [
+    "gatekeeper",
+    "guarded",
+    "guarded_by",
+    "inside",
+    "is_below_guard",
+    "needs_of_view",
+    "turned_away",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: where a guarded view tells what its guards ask for
 _NEEDS = "_dify_oauth_needs"
+#: views that a guard was put around
+_below = WeakSet[Any]()
 
 
 def gatekeeper() -> Gatekeeper:
@@ -112,6 +123,7 @@ def guarded(
                 return view(*args, **kwargs)
             return current_app.ensure_sync(view)(*args, **kwargs)
 
+        _below.update(filter(inspect.isfunction, (view, *inside(view))))
         guard.__dict__[_NEEDS] = (*(needs_of_view(view) or ()), *needs)
         return cast(F, guard)
 
@@ -126,3 +138,16 @@ def guarded_by(*needs: Need) -> Callable[[F], F]:
 def needs_of_view(view: object) -> tuple[Need, ...] | None:
     """What the guards of a view ask for, the innermost first; None for a view without guards."""
     return getattr(view, _NEEDS, None)
+
+
+def is_below_guard(view: object) -> bool:
+    """Whether a guard was put around this very function, wherever that is used."""
+    return inspect.isfunction(view) and view in _below
+
+
+def inside(view: object) -> Iterator[object]:
+    """What a view is wrapped around, from the outside to the inside."""
+    seen = set[int]()
+    while (view := getattr(view, "__wrapped__", None)) is not None and id(view) not in seen:
+        seen.add(id(view))
+        yield view
