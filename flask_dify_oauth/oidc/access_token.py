@@ -195,6 +195,9 @@ def _judge(
         raise StrictError(f"it ended {now - said.exp:.0f} s ago")
     if begins > now + expected.skew:
         raise StrictError(f"it begins in {begins - now:.0f} s; compare the clocks")
+    at = claims.get("auth_time")
+    if isinstance(at, (int, float)) and at > now + expected.skew:
+        raise StrictError("auth_time lies in the future, which would be fresh for ever")
     if said.cnf is not None and not _BONDS.isdisjoint(claims["cnf"]):
         raise StrictError("it is bound in a way that cannot be checked here")
     client = said.client()

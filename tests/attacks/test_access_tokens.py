@@ -230,6 +230,8 @@ HOSTILE: dict[str, Make] = {
     "A84-expired": lambda desk: desk.token(exp=int(NOW()) - 200),
     "A84-just-expired": lambda desk: desk.token(exp=int(NOW()) - 181),
     "A84-future": lambda desk: desk.token(iat=int(NOW()) + 200, exp=int(NOW()) + 500),
+    "A84-proved-in-future": lambda desk: desk.token(auth_time=int(NOW()) + 200),
+    "A84-proved-for-ever": lambda desk: desk.token(auth_time=1e300),
     "A84-not-yet": lambda desk: desk.token(nbf=int(NOW()) + 200),
     # A92 - bound to a key that was not proven
     "A92-jkt": claims(cnf={"jkt": "A" * 43}),
@@ -321,6 +323,7 @@ RIGHT: dict[str, Make] = {
     "within the skew": lambda desk: desk.token(exp=int(NOW()) - 170, iat=int(NOW()) - 600),
     "by a clock ahead": lambda desk: desk.token(iat=int(NOW()) + 170),
     "old": lambda desk: desk.token(iat=int(NOW()) - 86_000),
+    "proved by a clock ahead": lambda desk: desk.token(auth_time=int(NOW()) + 170),
     "key in the header is not looked at": signed("RS256", key("rsa:1"), jwk=jwk("rsa:evil")),
     "plain": plain(),
     "plain of Keycloak": plain(typ="Bearer", client_id=GONE, azp="spa", scope="", nonce="n"),
