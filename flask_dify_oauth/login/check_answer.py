@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
 from ..access.identity import Identity, current_identity
 from ..errors import (
+    NotSignedIn,
     ProviderRefused,
     ProviderUnavailable,
     ProviderUnusable,
@@ -96,6 +98,8 @@ class CheckAnswer:
             note_none(error)
             self._endings.end(session, identity, "token_refused")
             return see_other(next_url)
+        except NotSignedIn:  # a log-out was faster, and knew nothing of these tokens
+            return see_other(next_url)
         if session.cookie is not None:
             for name in (TRIED, DUE):
                 session.pop(name, None)
@@ -115,7 +119,10 @@ class CheckAnswer:
     def _hear(
         self, client: Client, opened: Opened, session: Session, identity: Identity, code: str
     ) -> None:
-        """Take the news; end the session where they are of somebody or something else."""
+        """Take the news; end the session where they are of somebody or something else.
+
+        :raises NotSignedIn: the session has ended meanwhile.
+        """
         from ..oidc.tokens import IDTokenCheck
 
         received = time.time()
@@ -127,8 +134,13 @@ class CheckAnswer:
         if who != (identity.issuer, identity.subject, identity.sid):
             # Another person, or the same in another session of the provider: a new sign-in is due.
             self._endings.end(session, identity, "not_confirmed")
+            self._endings.revoke(identity, asdict(tokens))
             return
-        self._use(client, session, identity, tokens, claims, received)
+        try:
+            self._use(client, session, identity, tokens, claims, received)
+        except NotSignedIn:
+            self._endings.revoke(identity, asdict(tokens))
+            raise
 
     def _use(
         self,

@@ -29,6 +29,13 @@ class Endings:
         if self._sessions.end(session):
             events.signed_out(identity, reason, key)
 
+    def revoke(self, identity: Identity, tokens: Mapping[str, Any]) -> None:
+        """Revoke tokens that came for a session which is over, once this request is answered.
+
+        :param tokens: named as in a vault.
+        """
+        self._revocation.afterwards(identity.provider, tokens)
+
     def withdraw(
         self,
         session: Session,
@@ -43,7 +50,7 @@ class Endings:
         :raises SignInRefused: always.
         """
         self.end(session, identity, "access_withdrawn")
-        self._revocation.afterwards(identity.provider, vault)
+        self.revoke(identity, vault)
         error.next_url = next_url
         error.code = "access_withdrawn" if error.code == SignInRefused.code else error.code
         raise error

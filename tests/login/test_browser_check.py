@@ -15,6 +15,7 @@ from flask_dify_oauth.demo import DemoProvider
 from tests.kit import NAVIGATION, Browser, path_of, query_of
 from tests.login.helpers import cookies, heading, link, rows
 from tests.login.renewing import SCOPES, cookie_of, store_of, vault_of
+from tests.login.test_unwanted_tokens import revoked
 
 Build = Callable[..., Flask]
 Pass = Callable[[float], None]
@@ -152,9 +153,11 @@ def test_who_is_somebody_else_at_the_provider_is_out_here(
     callback = inside.at_provider(
         url.replace("prompt=none", "x=y"), "bob" if what == "other person" else "alice"
     )
-    assert inside.callback(callback).headers["Location"] == "/private"
+    answer = inside.open(callback.removeprefix("http://localhost"), buffered=True)
+    assert answer.headers["Location"] == "/private"
     assert rows(inside.app) == 0
     assert farewells == ["not_confirmed"]
+    assert len(revoked(op)) == 1  # those that came with the answer
     # The page then leads to a sign-in, which the provider grants by itself.
     assert inside.sign_in().status_code == 303
 
@@ -411,9 +414,13 @@ def test_a_session_that_ends_during_the_check_stays_ended(
         store_of(app).delete_everyone()
 
     op.answers["userinfo"] = meanwhile
-    assert inside.callback(callback).status_code == 303
+    answer = inside.open(callback.removeprefix("http://localhost"), buffered=True)
+    # As to anybody who is signed out: nobody signs in again by a log-out.
+    assert answer.headers["Location"] == "/private"
     assert rows(app) == rows(app, "vault") == 0
     assert not inside.signed_in
+    # The log-out knew nothing of the tokens that came for a session which was over.
+    assert len(revoked(op)) == 1
 
 
 def test_a_request_in_flight_keeps_its_changes(
