@@ -209,9 +209,14 @@ class InViews:
         :param prolongs: whether the connection counts as use, so that the idle lifetime does not
             end the session while it is open. The absolute lifetime does in any case.
         :raises NotSignedIn: nobody is signed in.
+        :raises InvalidRequest: another site's page may have opened the WebSocket, or sent the form;
+            where no guard stands before it, this does.
         """
+        from .access.foreign import refuse_cross_site_writes
+        from .access.guarding import gatekeeper
         from .access.watch import watch_current
 
+        refuse_cross_site_writes(gatekeeper())
         parts = current_parts()
         return watch_current(parts.sessions, parts.settings.revalidate, prolongs=prolongs)
 

@@ -117,6 +117,22 @@ def test_whatever_servers_may_take_for_a_websocket_is_one(build: Build, upgrade:
     assert send(make(build), "/v", "GET", Upgrade=upgrade, **EVIL) == (403, False)
 
 
+@pytest.mark.parametrize("name", SENT)
+def test_a_watch_is_a_guard_for_websockets_that_have_none(build: Build, name: str) -> None:
+    headers, foreign = SENT[name]
+    app = build()
+
+    def watched() -> str:
+        app.extensions["test.oauth"].watch_session()
+        return view()
+
+    app.add_url_rule("/socket", view_func=watched, websocket=True)
+    app.add_url_rule("/events", "events", watched)
+    expected = (403, False) if foreign else (200, True)
+    assert send(app, "/socket", "GET", **SOCKET, **headers) == expected
+    assert send(app, "/events", "GET", **headers) == (200, True)
+
+
 def test_websockets_at_open_paths_and_of_named_front_ends(
     build: Build, caplog: pytest.LogCaptureFixture
 ) -> None:
