@@ -38,6 +38,7 @@ __all__ = ["Parts", "current_parts", "parts_of"]
 
 #: our blueprints: the sign-in, what clients read about the API, and what administrators do by one
 _OURS = ("dify_oauth", "dify_oauth_api", "dify_oauth_admin")
+_PACKAGE = __name__.partition(".")[0]
 
 
 class Parts(Struct, eq=False):
@@ -70,7 +71,12 @@ class Parts(Struct, eq=False):
 
     def owns_endpoint(self, endpoint: str | None) -> bool:
         """Whether a route belongs to the sign-in itself."""
-        return endpoint is not None and endpoint.partition(".")[0] in _OURS
+        name, dot, _ = (endpoint or "").partition(".")
+        if not dot or name not in _OURS:
+            return False
+        # An application may use a name that we did not, and would stand open.
+        blueprint = current_app.blueprints.get(name)
+        return blueprint is not None and blueprint.import_name.startswith(f"{_PACKAGE}.")
 
 
 def current_parts() -> Parts:

@@ -126,6 +126,23 @@ def test_exceptions_may_be_any_iterable(build: Build) -> None:
         assert not is_closed(app, "/")
 
 
+@pytest.mark.parametrize("by", ["protect", "rules"])
+def test_names_like_ours_open_nothing(build: Build, by: str) -> None:
+    """The blueprints of what is not used here leave their names to the application."""
+    rules = [{"path": "/open", "who": "anyone"}]
+    app = build(PATH_RULES=rules) if by == "rules" else build()
+    area = Blueprint("dify_oauth_admin", __name__)
+    area.add_url_rule("/area", "area", lambda: "the area")
+    app.register_blueprint(area)
+    app.add_url_rule("/plain", "dify_oauth", lambda: "plain")
+    app.add_url_rule("/dotted", "dify_oauth_api.x", lambda: "dotted")
+    if by == "protect":
+        protect(app)
+    for path in ("/area", "/plain", "/dotted"):
+        assert stranger_of(app).get(path).status_code == 303, path
+    assert stranger_of(app).get("/logged-out").status_code == 200
+
+
 @pytest.mark.parametrize("wrong", ["open_page", [None], [1], [("open_page",)]])
 def test_exceptions_of_a_wrong_form_are_refused_at_once(build: Build, wrong: Any) -> None:
     app = build()
