@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from flask import Request
 
@@ -133,8 +133,9 @@ class Addresses:
                 page = safe_next(target.removeprefix(front) or "/", default="")
                 return front + page if page else other
         checked = safe_next(target, origin=self.origin(request), default=other)
-        below = checked.partition("?")[0].removeprefix(self.base_path(request) + self._prefix)
-        return other if below.split("/")[1:2] and below.split("/")[1] in _STEPS else checked
+        page = checked.partition("?")[0].removeprefix(self.base_path(request) + self._prefix)
+        below = unquote(page).split("/")[1:]  # "/%6Cogin" is routed as "/login"
+        return other if below and below[0] in _STEPS else checked
 
     def after_logout(self, request: Request, target: str | None) -> str | None:
         """A page of this application, or an address of the setting, exactly; None for all else."""
