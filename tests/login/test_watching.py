@@ -178,7 +178,8 @@ def test_the_check_ends_a_session_that_is_over_there(inside: Browser, op: DemoPr
     [("?next=/page%3Fx", "/page?x"), ("", "/"), ("?next=https://evil.example.com", "/"),
      ("?next=//evil.example.com", "/"), ("?next=/session-check", "/"), ("?next=/login", "/"),
      ("?next=/session-state", "/"), ("?next=/%256Cogin", "/"), ("?next=/%2573ession-check/", "/"),
-     ("?next=/%25256Cogin", "/%256Cogin"), ("?next=/a&next=/b", "/"), ("?next=/" + "x" * 5000, "/")],
+     ("?next=/%25256Cogin", "/%256Cogin"), ("?next=/a&next=/b", "/"),
+     ("?next=/" + "x" * 5000, "/")],
 )  # fmt: skip
 def test_a_check_leads_back_to_pages_of_ours_alone(
     browser: Browser, op: DemoProvider, query: str, leads: str
