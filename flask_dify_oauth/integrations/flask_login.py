@@ -9,17 +9,20 @@ For applications and extensions that were written for Flask-Login::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import flask_login
 from flask import Flask, Response, g
 
 from ..access import events, guards
 from ..access.identity import NOBODY, Identity, current_identity
-from ..errors import Forbidden, InvalidRequest
+from ..errors import BearerRefused, Forbidden, InvalidRequest
 from ..login.parts import current_parts
 
 __all__ = ["LoginManager"]
+
+#: why the person of a request is nobody to Flask-Login; None where they are somebody
+_Answer = Response | InvalidRequest | BearerRefused | None
 
 
 class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
@@ -42,10 +45,11 @@ class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
     def _load_user(self) -> None:
         # Whatever else Flask-Login would look at (its own session keys, cookies, headers) counts
         # for nothing.
-        answer: Response | InvalidRequest | None
+        answer: _Answer
         try:
             answer = guards.turned_away()
-        except InvalidRequest as error:  # another site's write: nobody, and guarded views say why
+        except (InvalidRequest, BearerRefused) as error:
+            # Another site's write, or a program: nobody, and guarded views say why.
             answer = error
         g.dify_oauth_turned_away = answer
         self._update_request_context_with_user(current_identity() if answer is None else None)
@@ -57,8 +61,8 @@ def _nobody() -> Identity:
 
 def _answer() -> Response:
     """The answer that ``flask_login.login_required`` gives to whom it does not let in."""
-    answer: Response | InvalidRequest | None = g.get("dify_oauth_turned_away")
-    if isinstance(answer, InvalidRequest):
+    answer = cast(_Answer, g.get("dify_oauth_turned_away"))
+    if isinstance(answer, (InvalidRequest, BearerRefused)):
         raise answer
     return current_parts().challenge() if answer is None else answer
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import flask_login
 import pytest
-from flask import Flask, jsonify, session
+from flask import Flask, jsonify, render_template_string, session
 
+from flask_dify_oauth.access.bearer import Arrived
 from flask_dify_oauth.access.identity import Identity, current_identity
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import Forbidden
@@ -140,3 +141,21 @@ def test_another_sites_write_is_nobodys(browser: Browser) -> None:
     assert (answer.status_code, answer.json["error"]) == (403, "foreign_request")
     assert browser.fetch("/who", method="POST", headers=evil).json["known"] is False
     assert browser.fetch("/theirs", headers=evil).status_code == 200  # reading
+
+
+def test_a_program_is_nobody_to_it_and_breaks_no_page(app: Flask) -> None:
+    """``current_user`` stands in every template, that of a view for programs too."""
+
+    @app.get("/page")
+    def page() -> str:
+        return render_template_string("known: {{ current_user.is_authenticated }}")
+
+    @app.before_request
+    def let_in() -> None:
+        robot = Identity("https://id.example.com", "robot", client_id="robot", is_machine=True)
+        app.extensions["dify_oauth"].sessions.current().set_aside(Arrived(robot))
+
+    client = app.test_client()
+    assert client.get("/page").text == "known: False"
+    answer = client.get("/theirs", headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.get_json()["error"]) == (403, "people_only")
