@@ -42,7 +42,8 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore=tests/live --ignore=tests/browser --cov --cov-report=term
+	$(BIN)/python -m pytest --ignore=tests/live --ignore=tests/browser --cov --cov-report=term \
+		--numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 live: $(VENV)/.dev ## the checks against real providers and a browser; installs what they need
 	$(BIN)/python -m scripts.counterparts

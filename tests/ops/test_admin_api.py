@@ -486,7 +486,18 @@ def test_a95_the_key_is_in_no_log_record_or_repr(
         (5, "no key"),
         ([secrets.token_hex(32) for _ in range(11)], "11 keys"),
     ],
-    ids=str,
+    ids=[
+        "short",
+        "repeated",
+        "twice",
+        "one short",
+        "not ASCII",
+        "short in a text",
+        "a space",
+        "none",
+        "number",
+        "eleven",
+    ],
 )
 def test_a_key_that_is_none_is_refused_at_start(build: Build, value: Any, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
