@@ -182,8 +182,8 @@ def _judge(
         raise StrictError(f"iss is {named!r}")
     if expected.audiences.isdisjoint(said.audience()):
         raise StrictError(f"aud is {said.aud!r}; see DIFY_OAUTH_API_AUDIENCE")
-    if strange := _OTHER_KINDS.intersection(claims):
-        raise StrictError(f"is none, it has {min(strange)}")
+    if not _OTHER_KINDS.isdisjoint(claims):
+        raise StrictError(f"is none, it has {min(_OTHER_KINDS.intersection(claims))}")
     if said.typ is not None and said.typ.lower() not in _KINDS:
         raise StrictError(f"is none, its claim typ is {said.typ!r}")
     if said.token_use not in (None, "access", "access_token"):

@@ -36,6 +36,7 @@ _ALPHABET = (string.ascii_letters + string.digits + "-_").encode()
 _STANDARD = bytes(c if c in _ALPHABET else ord("*") for c in range(256)).translate(
     bytes.maketrans(b"-_", b"+/")
 )
+_ENDS = (b'"', b'"', b'=="', b'="')
 #: twice as fast as the one of the standard library
 _base64 = msgspec.json.Decoder(bytes)
 
@@ -100,10 +101,10 @@ def parse_jws(
     :raises TokenRefused: when it is no signed JWT, or of another algorithm or type.
     """
     data = raw.encode("utf-8", "replace") if len(raw) <= most else b""
-    signed, _, signature = data.rpartition(b".")
-    head, _, payload = signed.partition(b".")
-    if data.count(b".") != 2 or not (head and payload and signature):
+    parts = data.split(b".", 3)
+    if len(parts) != 3 or not all(parts):
         raise TokenRefused("the token is no signed JWT of a bearable size")
+    head, payload, signature = parts
     if len(head) > _MOST_HEADER:
         raise TokenRefused("the token's header is too long")
     header = read_header(head)
@@ -114,6 +115,7 @@ def parse_jws(
     if header.kind not in types:
         raise TokenRefused(f"the token is of type {header.members.get('typ')!r}")
     try:
+        signed = data[: -len(signature) - 1]
         return Signed(header, signed, decode_segment(signature), payload)
     except StrictError as error:
         raise TokenRefused(f"the token's signature: {error}") from None
@@ -189,8 +191,6 @@ def decode_segment(segment: bytes) -> bytes:
     :raises StrictError: it is no base64url.
     """
     try:
-        return _base64.decode(
-            b'"%b%b"' % (segment.translate(_STANDARD), b"=" * (-len(segment) % 4))
-        )
+        return _base64.decode(b'"' + segment.translate(_STANDARD) + _ENDS[len(segment) % 4])
     except msgspec.DecodeError:
         raise StrictError("no base64url") from None
