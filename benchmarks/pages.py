@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import redirect, render_template, session
+from flask import Flask, redirect, render_template, session
 
 from .model import (
     Page,
@@ -17,6 +17,8 @@ from .model import (
     sessions_on_redis,
     stranger,
 )
+
+__all__ = ["our_app"]
 
 # Flask as it is, with a SECRET_KEY. Its visitor has a cookie too, of another name and the same
 # length: Flask then reads the cookies, and finds no session that it would have to verify.
@@ -50,10 +52,11 @@ def _getex(seed: Seed) -> Page:
 # The package.
 
 
-def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True, **settings: Any) -> Page:
-    from flask_dify_oauth import DifyOAuth, login_required
+def our_app(seed: Seed, view: Callable[[], Any], **settings: Any) -> Flask:
+    """An application with the package."""
+    from flask_dify_oauth import DifyOAuth
 
-    app = make_app(seed, login_required(view) if guarded else view)
+    app = make_app(seed, view)
     app.config.update(
         DIFY_OAUTH_ISSUER=seed.issuer,
         DIFY_OAUTH_CLIENT_ID="app",
@@ -61,6 +64,13 @@ def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True, **settin
         **settings,
     )
     DifyOAuth(app)
+    return app
+
+
+def _ours(seed: Seed, view: Callable[[], Any], *, guarded: bool = True, **settings: Any) -> Page:
+    from flask_dify_oauth import login_required
+
+    app = our_app(seed, login_required(view) if guarded else view, **settings)
     cookie = seed.redis_cookie if "DIFY_OAUTH_SESSION_STORE" in settings else seed.our_cookie
     return Page(app, {"Cookie": f"session={cookie}"}, guarded)
 

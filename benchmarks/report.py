@@ -209,6 +209,7 @@ whom 4,096 are remembered. flask-oidc asks the provider about each token, and wa
 {_decisions(found)}
 
 One decision of 200 rules, the person's roles and groups included; of many rounds the fastest.
+Paths with parameters are no part of the goal: they are read in every way that servers read them.
 
 ## Import
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .applications import SECRET
 from .model import AUDIENCE, Page, Seed, candidate, make_app, page_view
+from .pages import our_app
 
 __all__ = ["EACH_NEW", "PEERS"]
 
@@ -22,18 +21,10 @@ def _tokens(seed: Seed) -> list[dict[str, str]]:
     return [_sends(token) for token in seed.api_tokens.read_text().split()]
 
 
-def _ours(seed: Seed, headers: list[dict[str, str]], **settings: Any) -> Page:
-    from flask_dify_oauth import DifyOAuth, bearer_required
+def _ours(seed: Seed, headers: list[dict[str, str]]) -> Page:
+    from flask_dify_oauth import bearer_required
 
-    app = make_app(seed, bearer_required(page_view))
-    app.config.update(
-        DIFY_OAUTH_ISSUER=seed.issuer,
-        DIFY_OAUTH_CLIENT_ID="app",
-        DIFY_OAUTH_CLIENT_SECRET=SECRET,
-        DIFY_OAUTH_API_AUDIENCE=AUDIENCE,
-        **settings,
-    )
-    DifyOAuth(app)
+    app = our_app(seed, bearer_required(page_view), DIFY_OAUTH_API_AUDIENCE=AUDIENCE)
     return Page(app, headers[0], others=headers[1:])
 
 
