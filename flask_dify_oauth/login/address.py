@@ -120,6 +120,10 @@ class Addresses:
         """The first page, for a link on another page; None for a request for that very page."""
         return None if request.path == "/" else self.home(request)
 
+    def another_account(self, request: Request, next_url: str | None) -> str:
+        """A sign-in at which the provider asks which account to use."""
+        return self.route(request, "/login", prompt="select_account", next=next_url)
+
     def safe_next(self, request: Request, target: str | None, *, default: str | None = None) -> str:
         """A page of this application, no step of the sign-in; see :func:`redirects.safe_next`.
 

@@ -87,7 +87,7 @@ def _answer(error: DifyOAuthError) -> Response:
     route = parts.addresses.route
     if isinstance(error, TransactionLost) and error.restart:
         return error_response(error, restart_url=route(request, "/login", again="1", **query))
-    switch = route(request, "/login", prompt="select_account", **query)
+    switch = parts.addresses.another_account(request, error.next_url)
     home = parts.addresses.way_home(request)
     if isinstance(error, SignInRefused):
         return error_response(error, account=error.account, switch_url=switch, home_url=home)

@@ -59,15 +59,12 @@ def answer_step_up(error: StepUpNeeded) -> Response:
         failed = DifyOAuthError(error.detail, code="step_up_failed", status=403)
         failed.error_id = error.error_id
         events.denied(identity, failed)
-        switch = parts.addresses.route(
-            request, "/login", prompt="select_account", next=error.next_url
-        )
         return error_response(
             failed,
             as_json=False,
             retry_url=login,
             account=account,
-            switch_url=switch,
+            switch_url=parts.addresses.another_account(request, error.next_url),
             home_url=parts.addresses.way_home(request),
         )
     if request.method not in ("GET", "HEAD"):
