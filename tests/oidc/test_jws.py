@@ -73,3 +73,11 @@ def test_every_part_is_base64url(strange: str, where: int) -> None:
     assert token.claims() == {}
     with pytest.raises((TokenRefused, StrictError)):
         parse_jws(".".join(parts), ("RS256",), (None,)).claims()
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_no_part_is_empty(empty: int) -> None:
+    parts = [encode(b'{"alg":"RS256"}').decode(), encode(b"{}").decode(), encode(b"sig").decode()]
+    parts[empty] = ""
+    with pytest.raises(TokenRefused, match="no signed JWT"):
+        parse_jws(".".join(parts), ("RS256",), (None,))
