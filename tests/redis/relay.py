@@ -19,7 +19,7 @@ class Relay:
     """Passes bytes on. Connections that track changes are known by their ``HELLO``.
 
     :ivar how: what becomes of what the server tells over those: "well"; "lag", all of it a second
-        late; "stop", none of it, and nobody says so; "break", they are closed.
+        late; "stop", none of it, and nobody says so; "break", they are closed, and so is any new.
     """
 
     def __init__(self, port: int) -> None:
@@ -48,6 +48,8 @@ class Relay:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
                 if b"TRACKING" in data:
+                    if self.how == "break":
+                        break
                     tracks.set()
                     self._tracking.append(client)
                 server.sendall(data)

@@ -85,6 +85,7 @@ def test_revoked_while_the_news_do_not_arrive(
             print(f"{how}, {kind}: {max(late):.3f} s late at the most")
             assert max(late[1:]) < SILENT + PATIENCE
             assert late[3] <= 0 or how == "lag"  # by then nobody believes the cache
+            assert reader.tell()["cached"] == 0 or how != "break"  # emptied, and off
         relay.trouble("well")
         until(lambda: all(reader.tell()["cached"] == 2 for reader in readers))
         store.delete(keys[4])
