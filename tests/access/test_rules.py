@@ -186,7 +186,7 @@ def test_five_thousand_groups_are_no_burden() -> None:
         roles={f"r{n}": (f"group:/company/department-{n:04}/team",) for n in range(500)},
         allowed_groups=("/company/department-4999/team",),
     )
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(many.with_roles(crowd).roles) == 500
     many.check(crowd)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -194,16 +194,16 @@ def test_a_silent_source_is_waited_for_while_its_fetch_is_young_and_then_no_more
 
     def fetch() -> int:
         started.set()
-        go_on.wait(5)
+        go_on.wait(30)
         return 1
 
     clock = Clock()
-    fresh = Fresh(fetch, lifetime=100, clock=clock, patience=1)
+    fresh = Fresh(fetch, lifetime=100, clock=clock, patience=2)
     fetching = threading.Thread(target=fresh.get)
     fetching.start()
     started.wait(5)
     waits = [fresh.get, lambda: fresh.renew(0)]
-    for age, least, most in ((0.0, 0.9, 9.0), (0.7, 0.2, 0.9), (1.2, 0.0, 0.9)):
+    for age, least, most in ((0.0, 1.9, 9.0), (1.9, 0.05, 1.9), (2.2, 0.0, 1.9)):
         clock.now = 1000.0 + age
         for wait in waits:
             began = time.monotonic()

@@ -52,17 +52,18 @@ class Counting:
 def test_a_cached_session_costs_no_trip_and_an_uncached_one_one(
     make_store: Callable[..., Any], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(near_module, "_FRESH", 30)  # also where others have the processor
     store, k = make_store(kind), key()
     store.create(k, lasting(), None)
     until(lambda: warm(store, k))
     counting = Counting(store, monkeypatch)
     end = time.monotonic() + 0.25
     reads = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or reads < 300:
         assert store.read(k).record == b"r"
         reads += 1
-    assert reads > 300
     assert counting.trips == 0
+    monkeypatch.setattr(near_module, "_FRESH", 0.3)
     time.sleep(0.4)  # not heard of the server for long: asked rather than believed
     store.read(k)
     assert counting.trips == 1
@@ -200,13 +201,16 @@ def test_a_session_slides_though_nobody_asks_the_server(
     while time.monotonic() < end:
         assert store.read(k)
         time.sleep(0.001)
-    assert all(3500 < single.client.pttl(n) <= 4000 for n in name[:2])
+    until(
+        lambda: store.read(k) and all(3500 < single.client.pttl(n) <= 4000 for n in name[:2]), 1.5
+    )
 
 
 def test_many_processes_that_read_do_not_chase_each_other(
-    make_store: Callable[..., Any], single: Server
+    make_store: Callable[..., Any], single: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read that prolonged each time would empty the caches of all others each time."""
+    monkeypatch.setattr(near_module, "_FRESH", 30)  # also where others have the processor
     stores, k = [make_store("single") for _ in range(4)], key()
     stores[0].create(k, lasting(idle=3600, end=40000), None)
     for store in stores:
@@ -465,8 +469,8 @@ def read():
             if store.read(keys[which]) is not None and which < gone: slipped.append(which)
         gevent.sleep(0)
 readers = [gevent.spawn(read) for _ in range(50)]
-gevent.sleep(0.3)
-assert len(store.near) >= 15, len(store.near)
+with gevent.Timeout(30):
+    while len(store.near) < 15: gevent.sleep(0.05)
 for k in keys:
     other.delete(k)
     deleted += 1
@@ -479,6 +483,6 @@ print(reads, "reads")
 def test_revoked_while_greenlets_read_it(single: Server) -> None:
     done = subprocess.run(
         [sys.executable, "-c", GEVENT, f"{single.url}?prefix=g{os.getpid()}:"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

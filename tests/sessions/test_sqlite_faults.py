@@ -236,7 +236,7 @@ def test_ten_thousand_sessions_of_one_person_hold_nobody_up(store: SQLiteStore) 
         started = time.monotonic()
         act()
         longest = max(longest, time.monotonic() - started)
-    assert longest < 1  # 0.1 where nobody else is at work
+    assert longest < 1 + SLACK  # 0.1 where nobody else is at work
     assert [listed.key for listed in store.find("i", "s")] == [b"n"]
 
 
