@@ -131,7 +131,7 @@ def test_a_provider_that_comes_back_is_used_at_once_or_soon(
 
 
 def silent() -> tuple[str, int]:
-    time.sleep(0.4)
+    time.sleep(1.5)
     return "", 200
 
 
@@ -165,7 +165,7 @@ def test_a_provider_that_fails_at_the_callback_ends_in_a_page_that_keeps_next(
     status: int,
 ) -> None:
     monkeypatch.setattr("flask_dify_oauth.oidc.fresh._PAUSE_AFTER_FAILURE", 0.1)
-    app = build(op.issuer, HTTP_TIMEOUT=0.2)
+    app = build(op.issuer, HTTP_TIMEOUT=1)
     browser = Browser(app, op)
     callback = browser.at_provider(browser.to_provider(PAGE))
     op.answers[endpoint] = view

@@ -97,8 +97,8 @@ def test_a_new_sign_in_in_the_same_browser_needs_no_room(store: Any, limit: Limi
 @pytest.mark.parametrize("limit", [OLDEST_OUT, REFUSED])
 def test_what_has_run_out_takes_no_room(store: Any, limit: Limit) -> None:
     for _ in range(3):
-        store.create(key(), lasting(idle=0.3, end=1000), b"v", owner=ALICE, limit=limit)
-    time.sleep(0.5)
+        store.create(key(), lasting(idle=1, end=1000), b"v", owner=ALICE, limit=limit)
+    time.sleep(1.2)
     new = key()
     assert store.create(new, lasting(), b"v", owner=ALICE, limit=limit) == []
     assert keys_of(store.find(ALICE.issuer, "alice")) == {new}
