@@ -33,12 +33,12 @@ class Tracking:
         self._socket = _connect(address, source)
         self._buffer = bytearray()
         try:
-            hello: list[bytes] = [b"HELLO", b"3"]
+            begin = [[b"HELLO", b"3"], [*b"CLIENT TRACKING ON BCAST PREFIX".split(), prefix]]
             if address.password is not None:
-                name = address.username or "default"
-                hello += [b"AUTH", name.encode(), address.password.encode()]
-            begin = b"CLIENT TRACKING ON BCAST PREFIX".split()
-            for words in (hello, [*begin, prefix]):
+                # Not with HELLO: servers that do not know that repeat its words in their refusal.
+                named = [address.username.encode()] if address.username else []
+                begin.insert(0, [b"AUTH", *named, address.password.encode()])
+            for words in begin:
                 self._socket.sendall(_packed(words))
                 self._await()
             self._socket.setblocking(False)

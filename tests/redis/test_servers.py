@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 
 from flask_dify_oauth import ConfigurationError
@@ -89,6 +90,21 @@ def test_with_the_wrong_ones(guarded: servers.Server, user: str, prefix: str) ->
         store.read(key())
     assert "p@ss" not in caught.value.detail
     store.close()
+
+
+def test_a95_a_server_without_hello_repeats_no_password(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ["--rename-command", "HELLO", "", "--requirepass", "s3cret-word"]
+    server = servers.Server(tmp_path, *options)
+    server.client = redis.Redis(port=server.port, protocol=2, password="s3cret-word")
+    try:
+        server.wait()
+        works(open_store(f"redis://:s3cret-word@127.0.0.1:{server.port}/0"), near=False)
+    finally:
+        server.stop()
+    assert "HELLO" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_over_a_unix_socket(tmp_path: Path) -> None:
