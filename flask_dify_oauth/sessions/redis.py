@@ -222,8 +222,10 @@ class RedisStore(RedisLists):
         return bool(done == 1)
 
     def take(self, name: bytes, until: float) -> bool:
-        key = self._taken + name.hex().encode()
-        return self._client.command("SET", key, b"", "NX", "PX", _left(until)) is not None
+        return self._took(self._taken, name, secrets.token_hex(16), _left(until))
+
+    def _took(self, kind: bytes, name: bytes, token: str, left: int) -> bool:
+        return bool(self._client.run(lua.TAKE, [kind + name.hex().encode()], token, left))
 
     def remember(self, names: Sequence[bytes], value: bytes, until: float) -> None:
         keys = [self._taken + name.hex().encode() for name in names]
@@ -240,9 +242,7 @@ class RedisStore(RedisLists):
 
     def lock(self, name: bytes, seconds: float) -> str | None:
         token, left = secrets.token_hex(16), max(1, int(seconds * 1000))
-        key = self._held + name.hex().encode()
-        done = self._client.command("SET", key, token, "NX", "PX", left)
-        return None if done is None else token
+        return token if self._took(self._held, name, token, left) else None
 
     def unlock(self, name: bytes, token: str) -> None:
         self._client.run(lua.UNLOCK, [self._held + name.hex().encode()], token)

@@ -195,6 +195,14 @@ redis.call('SET', KEYS[2], ARGV[1], 'PX', left)
 return 1
 """
 )
+#: name | token of this call, milliseconds -> 1 when this call has the name, else 0. A call whose
+#: answer was lost is sent again, and is still the same.
+TAKE = Script(
+    """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0
+"""
+)
 #: lock | token
 UNLOCK = Script(
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
