@@ -34,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: where a guarded view tells what its guards ask for
 _NEEDS = "_dify_oauth_needs"
-#: views that a guard was put around
+#: views, and classes of views, that a guard was put around
 _below = WeakSet[Any]()
 
 
@@ -111,6 +111,7 @@ def guarded(
             if not issubclass(view, View):
                 raise TypeError("a guard is for functions and subclasses of flask.views.View")
             view.decorators = [*view.decorators, name or decorate]
+            _below.add(view)
             return cast(F, view)
 
         plain = not inspect.iscoroutinefunction(view)  # asked once, not at every request
@@ -141,8 +142,8 @@ def needs_of_view(view: object) -> tuple[Need, ...] | None:
 
 
 def is_below_guard(view: object) -> bool:
-    """Whether a guard was put around this very function, wherever that is used."""
-    return inspect.isfunction(view) and view in _below
+    """Whether a guard was put around this very function or class, wherever that is used."""
+    return (inspect.isfunction(view) or inspect.isclass(view)) and view in _below
 
 
 def inside(view: object) -> Iterator[object]:

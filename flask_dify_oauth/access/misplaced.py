@@ -35,10 +35,15 @@ def tell_of_misplaced(app: Flask) -> None:
 
 
 def _misplaced(views: dict[str, Callable[..., Any]]) -> list[str]:
-    """The endpoints whose view has a guard around it that no route leads to."""
+    """The endpoints whose view, or its class, has a guard around it that no route leads to."""
     behind = {id(inner) for view in views.values() for inner in inside(view)}
     return [
         endpoint
         for endpoint, view in views.items()
-        if needs_of_view(view) is None and is_below_guard(view) and id(view) not in behind
+        if needs_of_view(view) is None
+        and (
+            (is_below_guard(view) and id(view) not in behind)
+            # A class that was guarded after a route had made its view of it.
+            or is_below_guard(getattr(view, "view_class", None))
+        )
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
+from flask_smorest import Blueprint as Smorest
 
 from flask_dify_oauth import allow_cross_site_writes, login_required, roles_required
 from tests.access.helpers import stranger_of
@@ -47,6 +48,37 @@ def test_guards_above_the_route(build: Build, caplog: pytest.LogCaptureFixture) 
 
     app.register_blueprint(area)
     assert told(app, caplog) == ["wrong", "area.coroutine", "area.role"]
+
+
+def test_a_guard_above_the_route_of_a_class(
+    build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a route is a decorator of classes (flask-smorest), or makes the view at once."""
+    app, area = build(), Smorest("area", __name__)
+
+    @roles_required("admin")
+    @login_required
+    @area.route("/wrong")
+    class Wrong(MethodView):
+        def get(self) -> str:
+            return "open"
+
+    @area.route("/right")
+    @login_required
+    class Right(MethodView):
+        def get(self) -> str:
+            return "guarded"
+
+    class Late(MethodView):
+        def get(self) -> str:
+            return "open"
+
+    app.add_url_rule("/late", view_func=Late.as_view("late"))
+    login_required(Late)
+    app.register_blueprint(area)
+    assert sorted(told(app, caplog)) == ["area.Wrong", "late"]
+    assert "open" in stranger_of(app).get("/wrong").text
+    assert stranger_of(app).get("/right").status_code == 303
 
 
 def test_what_is_right_or_meant_is_not_told_of(
