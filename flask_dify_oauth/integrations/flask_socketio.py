@@ -7,6 +7,7 @@ outlive a log-out. With that copy everybody is refused.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -36,7 +37,10 @@ def signed_in_only(
     namespace, and on the events that must not be heard after a log-out.
 
     :param allow: a further question about the person, such as ``lambda p: p.has_role("editor")``.
+    :raises ValueError: at import, for a coroutine function: its coroutine is true, and says nothing.
     """
+    if inspect.iscoroutinefunction(allow):
+        raise ValueError("what signed_in_only is given is a coroutine function; write a plain one")
     if handler is None:
         return functools.partial(signed_in_only, allow=allow)
     inner = handler

@@ -226,6 +226,16 @@ def test_a_further_question_that_fails_lets_nobody_in(
     assert "KeyError" in caplog.text
 
 
+def test_a_further_question_that_nobody_awaits_is_refused_at_import() -> None:
+    """Its coroutine is true: everybody would come in."""
+
+    async def editor(person: Identity) -> bool:
+        return person.has_role("editor")
+
+    with pytest.raises(ValueError, match="coroutine function"):
+        signed_in_only(allow=editor)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
     with_sockets(app)
