@@ -125,6 +125,9 @@ def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[
     try:
         # As it came over the wire, or, with characters that no wire carries, as it is routed.
         path = path_of_target(target) if target.isascii() else target
+        if _is_ours(method, path):
+            view = _view(current_app, method, path)
+            return told | {"rule": "none is asked", "decision": "open", "then": view}
         rule = policy.rule_for(method, path)
         _check_spelling(policy, rule, method, path)
     except (AmbiguousPath, UnclearPath) as error:
@@ -144,6 +147,15 @@ def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[
 
 def _routes() -> MapAdapter:
     return current_app.url_map.bind(current_app.config["SERVER_NAME"] or "localhost")
+
+
+def _is_ours(method: str, path: str) -> bool:
+    """Whether it is a route of the sign-in itself, which stays open whatever the rules say."""
+    try:
+        endpoint, _ = _routes().match(path, method)
+    except HTTPException:
+        return False
+    return bool(current_app.extensions["dify_oauth"].owns_endpoint(endpoint))
 
 
 def _check_spelling(policy: Policy, rule: Rule, method: str, path: str) -> None:

@@ -82,6 +82,16 @@ def test_explain_for_somebody_with_roles(app: Flask) -> None:
     assert explain(app, "GET", "/")["then"] == "the view home"
 
 
+@pytest.mark.parametrize("path", ["/login", "/logout?next=/", "/me"])
+def test_explain_the_routes_of_the_sign_in(app: Flask, path: str) -> None:
+    """They are open whatever the rules say."""
+    assert app.test_client().get(path).status_code == (401 if path == "/me" else 303)
+    told = explain(app, "GET", path)
+    assert (told["decision"], told["rule"]) == ("open", "none is asked")
+    assert told["then"].startswith("the view dify_oauth.")
+    assert explain(app, "PUT", path)["decision"] == "refused, 401 not_signed_in"
+
+
 @pytest.mark.parametrize(
     "path", ["/notes/%2e%2e/x", "/notes/a%2fb", "//notes", "/Notes/1;x/..", "x"]
 )
