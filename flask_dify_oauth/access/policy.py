@@ -124,8 +124,9 @@ class Policy:
         ]
 
     def permissions(self, who: Identity) -> tuple[str, ...]:
-        """The names of the rules that let this person in."""
-        held = (rule.name for rule in self.rules if rule.name and rule.refusal(who) is None)
+        """The names of the rules that let this person in with a session."""
+        open_to = (rule for rule in self.rules if "session" in rule.accept)
+        held = (rule.name for rule in open_to if rule.name and rule.refusal(who) is None)
         return tuple(dict.fromkeys(held))
 
 

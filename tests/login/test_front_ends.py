@@ -168,9 +168,12 @@ def test_me_tells_permissions_and_strength(build: Build) -> None:
         {"path": "/read", "who": "signed-in", "name": "read"},
         {"path": "/edit", "roles": ["editor"], "name": "edit"},
         {"path": "/admin", "roles": ["boss"], "name": "boss"},
+        # This person's session does not open it, whatever scopes they have.
+        {"path": "/api", "scopes": ["a"], "accept": ["bearer"], "name": "api"},
+        {"path": "/both", "scopes": ["a"], "accept": ["session", "bearer"], "name": "both"},
     ]
-    app = build(PATH_RULES=rules)
+    app = build(PATH_RULES=rules, API_AUDIENCE="api")
     who = replace(ALICE, roles=("editor",), scopes=("a",), acr="gold", auth_time=5)
     told = client_of(app, who).get("/me").json
-    assert told["permissions"] == ["read", "edit"]
+    assert told["permissions"] == ["read", "edit", "both"]
     assert (told["scopes"], told["acr"], told["auth_time"]) == (["a"], "gold", 5)
