@@ -13,6 +13,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _HEADERS = [
     "Authorization",
     "Content-Type",
+    "DPoP",
     "If-Match",
     "If-None-Match",
     "X-CSRFToken",

@@ -44,7 +44,7 @@ def test_a32_no_other_origin_reads_or_writes(app: Flask, origin: str) -> None:
 
 PREFLIGHT = {
     "Access-Control-Request-Method": "PUT",
-    "Access-Control-Request-Headers": "content-type, x-evil, authorization",
+    "Access-Control-Request-Headers": "content-type, x-evil, authorization, dpop",
 }
 
 
@@ -62,7 +62,7 @@ def test_a31_a_preflight_gets_headers_and_no_view(build: Build, path: str, rules
         "Allow-Origin": FRONT,
         "Allow-Credentials": "true",
         "Expose-Headers": "Retry-After, WWW-Authenticate",
-        "Allow-Headers": "authorization, content-type",
+        "Allow-Headers": "authorization, content-type, dpop",
         "Max-Age": "600",
         "Allow-Methods": "DELETE, GET, HEAD, PATCH, POST, PUT",
     }
