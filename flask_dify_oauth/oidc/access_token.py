@@ -150,8 +150,8 @@ def judge_answer(claims: dict[str, Any], expected: ExpectedAccess, now: float) -
     """What the provider's own answer about a token says (RFC 7662, section 2.2).
 
     It need not repeat the provider's name, nor the time of issue, nor name a subject that is no
-    person. It must call the token one for APIs, since it answers about others too. All else holds
-    as for a token that is read.
+    person; but who has a ``username`` is one. It must call the token one for APIs, since it answers
+    about others too. All else holds as for a token that is read.
 
     :raises TokenRefused: when any rule is broken.
     """
@@ -203,7 +203,8 @@ def _judge(
     client = said.client()
     if expected.clients is not None and client not in expected.clients:
         raise StrictError(f"the client {client!r} is not allowed; see DIFY_OAUTH_API_CLIENTS")
-    subject = said.sub or (client if told else "")
+    nobody_else = told and claims.get("username") in (None, client)
+    subject = said.sub or (client if nobody_else else "")
     if not subject:
         raise StrictError("sub is missing")
     return AccessToken(

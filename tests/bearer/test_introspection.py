@@ -147,10 +147,18 @@ def test_what_may_be_left_out(desk: Asked, changes: dict[str, Any]) -> None:
 
 
 def test_a_program_may_have_no_subject(desk: Asked) -> None:
-    desk.say(sub=GONE, client_id="importer")
+    desk.say(sub=GONE, username=GONE, client_id="importer")
     assert desk.send(TOKEN).get_json()["error"] == "people_only"
     who = desk.send(TOKEN, "/api/machines").get_json()
     assert (who["subject"], who["is_machine"]) == ("importer", True)
+
+
+def test_a_person_without_a_subject_is_no_program(desk: Asked) -> None:
+    """The sign-in rules would not be asked, and all people of a client would be one."""
+    desk.say(sub=GONE, client_id="spa", username="alice")
+    assert desk.send(TOKEN, "/api/machines").status_code == 401
+    desk.say(sub=GONE, client_id="importer", username="importer")
+    assert desk.send("another", "/api/machines").status_code == 200
 
 
 FAULTS: dict[str, tuple[Reply, int]] = {
