@@ -77,7 +77,7 @@ class Row(NamedTuple, Generic[T]):
 class PathTable(Generic[T]):
     """Finds the first row that a method and a path fit.
 
-    A path that may be read in several ways counts only where all of them lead to the same row.
+    A path that may be read in several ways counts only where all of them lead to the same value.
 
     :param rows: in the order in which they count.
     """
@@ -93,7 +93,7 @@ class PathTable(Generic[T]):
 
         :param method: in any case.
         :param path: decoded once, without a query, as an application routes it.
-        :raises AmbiguousPath: where another reading of the path leads to another row.
+        :raises AmbiguousPath: where another reading of the path leads to another value.
         """
         method = method.upper()
         if method == "HEAD":
@@ -114,8 +114,10 @@ class PathTable(Generic[T]):
             forms: Iterable[str] = (lowered,)
         else:
             forms = map(fold, readings(path))
-        if any(self._folded.first(method, segments_of(form)) != found for form in forms):
-            raise AmbiguousPath("the path may be read as one of another rule")
+        for form in forms:
+            other = self._folded.first(method, segments_of(form))
+            if other is None or other[1] is not found[1]:
+                raise AmbiguousPath("the path may be read as one of another rule")
         return found[1]
 
     def _same_to_all(self, segments: list[str], lowered: list[str]) -> bool:

@@ -165,6 +165,18 @@ def test_long_paths_of_any_letters_and_longer_ones_of_ascii() -> None:
         rules.find("GET", "/static/" + "你" * 5000)
 
 
+def test_several_patterns_of_one_rule() -> None:
+    """They lead to the same, so that it makes no difference by which of them."""
+    patterns = ["/notes/new", "/notes/*", "/Docs/**", "/docs/**"]
+    one = PathTable([Row(parse_pattern(pattern), None, "one") for pattern in patterns])
+    two = table(*((pattern, None) for pattern in patterns))
+    for path in ("/notes/New", "/notes/new;x", "/Docs/x", "/docs/x"):
+        assert one.find("GET", path) == "one"
+        if path != "/Docs/x":
+            with pytest.raises(AmbiguousPath):
+                two.find("GET", path)
+
+
 def test_capitals_in_rules() -> None:
     found = table(("/Admin/**", None), ("/**", None))
     assert found.find("GET", "/Admin/x") == 0
