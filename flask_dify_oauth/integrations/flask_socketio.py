@@ -37,7 +37,7 @@ def signed_in_only(
     namespace, and on the events that must not be heard after a log-out.
 
     :param allow: a further question about the person, such as ``lambda p: p.has_role("editor")``.
-    :raises ValueError: at import, for a coroutine function: its coroutine is true, and says nothing.
+    :raises ValueError: at import, for a coroutine function, whose coroutine is always true.
     """
     if inspect.iscoroutinefunction(allow):
         raise ValueError("what signed_in_only is given is a coroutine function; write a plain one")
