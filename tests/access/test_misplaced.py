@@ -50,9 +50,7 @@ def test_guards_above_the_route(build: Build, caplog: pytest.LogCaptureFixture) 
     assert told(app, caplog) == ["wrong", "area.coroutine", "area.role"]
 
 
-def test_a_guard_above_the_route_of_a_class(
-    build: Build, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_guard_above_the_route_of_a_class(build: Build, caplog: pytest.LogCaptureFixture) -> None:
     """As where a route is a decorator of classes (flask-smorest), or makes the view at once."""
     app, area = build(), Smorest("area", __name__)
 
