@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from flask import Request
 
+from ..sessions.moving import end_moving
 from ..sessions.store import Ended, Listed, Owner, Person
 from ..signals import Reason
 from . import events
@@ -136,7 +137,7 @@ def end_entry(
 
     :param actor: who does it, if not the person.
     """
-    ended = store.delete(entry.key)
+    ended = end_moving(store, entry.key)
     if ended:
         events.signed_out(_person(*entry.owner[:2]), reason, entry.key, actor=actor)
     return ended

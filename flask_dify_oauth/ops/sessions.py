@@ -213,7 +213,7 @@ def _one(id: str) -> Entry:
 
 
 def _identity(entry: Entry) -> Identity | None:
-    stored = _store().read(entry.key)
+    stored = _store().look(entry.key)
     data = None if stored is None else record.decode(stored.record)
     return None if data is None else decode_identity(data.get(IDENTITY_KEY))
 

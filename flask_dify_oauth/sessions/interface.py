@@ -24,6 +24,7 @@ from ..errors import StoreUnavailable
 from . import cookies, record
 from .answers import give_instead, keep_out_of_caches
 from .leaving import leave
+from .moving import end_moving, move
 from .session import Session, current_session
 from .store import Ended, Limit, Owner, Stored
 from .vault import open_vault, seal_vault
@@ -242,7 +243,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         session.data()
         if session.cookie is None:
             return False
-        ended = self.store.delete(self._get_store_id(session.cookie))
+        ended = end_moving(self.store, self._get_store_id(session.cookie))
         session.become({}, None, None)
         return ended
 
@@ -251,8 +252,6 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
 
         A session that has ended in the meantime stays ended.
         """
-        from .moving import move
-
         data = session.data()
         if session.cookie is None:
             return

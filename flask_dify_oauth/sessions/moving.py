@@ -1,8 +1,13 @@
-"""A session's move to a new id, with its tokens, which only the cookie opens."""
+"""A session's move to a new id, with its tokens, which only the cookie opens.
+
+Whoever read a session a moment ago may end it by a key that it no longer has. So a move first
+leaves word of the new key, and an end that finds nothing looks for that.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,13 +18,33 @@ from .vault import open_vault, seal_vault
 
 if TYPE_CHECKING:
     from .interface import SessionInterface
+    from .protocol import SessionStore
 
-__all__ = ["move"]
+__all__ = ["end_moving", "move"]
 
 #: how often a new id is tried for while somebody changes the vault
 _MOVES = 5
 #: seconds that a new id waits for a refresh of the tokens that is under way
 _REFRESH = 15.0
+#: seconds for which the new key is known to whoever has the old one; requests last no longer
+_KNOWN = 600.0
+
+
+def end_moving(store: SessionStore, key: bytes) -> bool:
+    """End a session, also where it gets another key at this moment.
+
+    :return: whether it was living until then.
+    """
+    while not store.delete(key):
+        found = store.recall([_successor(key)])
+        if not found:
+            return False
+        key = found[0]
+    return True
+
+
+def _successor(key: bytes) -> bytes:
+    return hashlib.sha256(b"dify-oauth successor" + key).digest()
 
 
 def move(interface: SessionInterface, old: str) -> str | None:
@@ -38,6 +63,7 @@ def move(interface: SessionInterface, old: str) -> str | None:
 def _moved(interface: SessionInterface, old: str, new: str) -> bool:
     store = interface.store
     old_key, new_key = interface._get_store_id(old), interface._get_store_id(new)
+    store.remember([_successor(old_key)], new_key, time.time() + _KNOWN)
     for _ in range(_MOVES):
         sealed = store.read_vault(old_key)
         tokens = {} if sealed is None else open_vault(old, sealed)

@@ -14,6 +14,7 @@ from flask import Flask
 from flask_dify_oauth import signals
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
+from flask_dify_oauth.sessions.moving import move
 from tests.kit import Browser, Trail
 from tests.login.renewing import SCOPES, cookie_of, key_of, vault_of
 
@@ -117,6 +118,17 @@ def test_show_tells_more_of_one(run: Run, people: dict[str, Browser]) -> None:
     assert "Firefox/140.0" in run("show", key[:12]).stdout
 
 
+def test_to_be_shown_is_no_use_of_a_session(
+    run: Run, people: dict[str, Browser], app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def used(key: bytes) -> None:
+        raise AssertionError("a read prolongs the session")
+
+    monkeypatch.setattr(app.extensions["dify_oauth"].sessions.store, "read", used)
+    key = key_of(app, cookie_of(people["bob"])).hex()[:12]
+    assert json.loads(run("show", key, "--json").stdout)["name"] == "Bob Example"
+
+
 def test_neither_tokens_nor_cookies_are_shown(
     run: Run, people: dict[str, Browser], app: Flask
 ) -> None:
@@ -155,6 +167,28 @@ def test_revoke_by_id(
     assert who(people) == {"alice", "alice2", "carol"}
     assert farewells == [(subject, "revoked")]
     assert "No living session" in run("revoke", key, code=1).output
+
+
+@pytest.mark.parametrize("by", ["id", "email"])
+def test_revoke_what_gets_another_id_meanwhile(
+    run: Run, people: dict[str, Browser], app: Flask, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    sessions = app.extensions["dify_oauth"].sessions
+    cookie, store = cookie_of(people["bob"]), sessions.store
+    page = store.page
+
+    def then_moved(after: bytes, most: int) -> Any:
+        found = page(after, most)
+        if found[0]:
+            assert move(sessions, cookie)
+        return found
+
+    monkeypatch.setattr(store, "page", then_moved)
+    named = key_of(app, cookie).hex()[:12]
+    args = [named] if by == "id" else ["--email", "bob@example.com"]
+    assert run("revoke", *args).stdout == "Ended 1.\n"
+    monkeypatch.undo()
+    assert "bob@example.com" not in run("list").output
 
 
 def test_revoke_one_person(run: Run, people: dict[str, Browser], op: DemoProvider) -> None:

@@ -68,6 +68,13 @@ def test_a_regenerate_in_flight_revives_nothing(site: Site) -> None:
         assert "who" not in site.get("/read", site.with_cookie(moved)).json
 
 
+def test_what_gets_another_id_while_it_is_ended_is_over(site: Site) -> None:
+    site.get("/in")
+    answer = site.in_flight("/slow/end/x", site.cookie or "", lambda: site.get("/regenerate"))
+    assert answer.text == "True"
+    assert site.get("/read").json == {}
+
+
 def test_trips_of_a_request(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.get("/in")
     site.get("/read")

@@ -120,6 +120,10 @@ def add_views(site: Site) -> None:
         elif what == "regenerate":
             interface.regenerate(current())
             session[key] = "slow"
+        elif what == "end":
+            return str(interface.end(current()))
+        elif what == "clear":
+            session.clear()
         elif what == "renew":
             interface.regenerate(current())
             return str(dict(session))

@@ -57,6 +57,19 @@ def test_a_session_that_ended_before_it_was_regenerated_is_over(site: Site) -> N
     assert site.rows() == []
 
 
+@pytest.mark.parametrize("end", ["end", "clear"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_gets_another_id_while_it_is_ended_is_over(site: Site, end: str, times: int) -> None:
+    cookie = begin(site)
+    answer = site.in_flight(
+        f"/slow/{end}/who", cookie, lambda: [site.get("/regenerate") for _ in range(times)]
+    )
+    assert answer.text == ("True" if end == "end" else "alice")
+    assert site.cookie != cookie
+    assert site.get("/read").json == {}
+    assert site.rows() == site.rows("vault") == []
+
+
 def test_regenerated_twice_at_once_it_has_one_successor(site: Site) -> None:
     cookie = begin(site)
     answer = site.in_flight("/slow/regenerate/a", cookie, lambda: site.get("/regenerate"))
