@@ -127,6 +127,13 @@ class _Issuer:
         return Bearer(identity, token.begins, token.ends, token.jkt, self, keys)
 
 
+def _is_for(claims: Mapping[str, Any], expected: ExpectedAccess) -> bool:
+    """Whether one of the audiences that a token names is this API."""
+    told = claims.get("aud")
+    named = told if isinstance(told, list) else [told]
+    return any(isinstance(name, str) and name in expected.audiences for name in named)
+
+
 class ApiTokens:
     """Judges the access tokens that come to one application.
 
@@ -224,11 +231,14 @@ class ApiTokens:
             return self._issuer(self._names[0])
         claims = peek(token)
         issuer = claims.get("iss")
-        if isinstance(issuer, str):
-            for name in self._names:
-                found = self._issuer(name)
-                if found.expected.issuer_of(issuer, claims) is not None:
-                    return found
+        fitting = [
+            found
+            for found in map(self._issuer, self._names)
+            if isinstance(issuer, str) and found.expected.issuer_of(issuer, claims) is not None
+        ]
+        # One provider may stand there twice, as two clients of it with an API each.
+        if fitting:
+            return next((f for f in fitting if _is_for(claims, f.expected)), fitting[0])
         raise TokenRefused(f"iss is {issuer!r}, which is no provider with an audience")
 
     def _only_asked(self, provider: str | None) -> str:

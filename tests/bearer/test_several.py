@@ -12,7 +12,7 @@ from tests.attacks.forge import jwk
 from tests.attacks.provider import Provider, listening
 from tests.conftest import MakeApp
 
-from .desk import AUDIENCE, Desk
+from .desk import AUDIENCE, GONE, Desk
 
 Both = tuple[Desk, Desk]
 
@@ -88,3 +88,19 @@ def test_strangers_are_nobody(desks: Callable[..., Both], issuer: Any) -> None:
     assert staff.send("e30.e30.e30").status_code == 401
     assert staff.send("a.b.c").status_code == 401
     assert staff.op.count("jwks") == 0
+
+
+def test_two_apis_of_one_provider(op: Provider, build: MakeApp) -> None:
+    """An entry each, with the same issuer: the audience says which of them is meant."""
+    entry = {"issuer": op.issuer, "client_secret": "s", "client_id": "app"}
+    providers = {
+        "web": {**entry, "api_audience": "https://web.example.com"},
+        "cli": {**entry, "api_audience": [AUDIENCE, "cli"], "api_clients": ["spa"]},
+    }
+    desk = Desk(op, build(PROVIDERS=providers, API_AUDIENCE=None))
+    assert desk.send(desk.token(aud="https://web.example.com")).get_json()["provider"] == "web"
+    for aud in (AUDIENCE, ["x", "cli"]):
+        assert desk.send(desk.token(aud=aud)).get_json()["provider"] == "cli"
+    for aud in ("another", None, {"cli": 1}, [["cli"]], GONE):
+        assert desk.send(desk.token(aud=aud)).status_code == 401
+    assert desk.send(desk.token(aud="cli", client_id="other")).status_code == 401
