@@ -78,6 +78,8 @@ class Rules:
         if settings.roles is not None:
             self._roles = {role: _parsed(terms) for role, terms in settings.roles.items()}
         self._denied = _parsed(settings.denied)
+        #: what the provider must tell for certain, so that nobody passes as not denied: group, role
+        self.denies = _denying(self._denied, self._roles)
         self._domains = settings.allowed_email_domains
         #: lists of which each must let the person in, with what the log calls them
         self._allowed = [
@@ -128,6 +130,17 @@ class Rules:
 
 def _parsed(terms: Iterable[str] | None) -> tuple[Term, ...]:
     return tuple(map(parse_term, terms or ()))
+
+
+def _denying(
+    denied: tuple[Term, ...], roles: Mapping[str, tuple[Term, ...]] | None
+) -> frozenset[str]:
+    """The kinds of the provider's own names by which people are denied."""
+    kinds = set[str]()
+    for term in denied:
+        mapped = term.kind == "role" and roles is not None
+        kinds.update(t.kind for t in ((roles or {}).get(term.value, ()) if mapped else (term,)))
+    return frozenset(kinds & {"group", "role"})
 
 
 def _check_domain(person: Person, allowed: tuple[str, ...]) -> None:

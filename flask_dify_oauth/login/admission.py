@@ -148,7 +148,7 @@ class Admission:
         identity = self.with_roles(client, identity)
         # Programs have no session at the provider: somebody took the name of a program's account.
         if not identity.is_machine or identity.sid:
-            self.rules(client).check(identity)
+            self._check_rules(client, identity, claims)
         return identity
 
     def rules(self, client: Client) -> Rules:
@@ -189,7 +189,7 @@ class Admission:
             client.preset.check_claims(signed)
             identity = self._with_groups(client, claims, identity, tokens)
             identity = self.with_roles(client, identity)
-            self.rules(client).check(identity)
+            self._check_rules(client, identity, claims)
             identity = self._ask_hook(identity)
             if len(encode_identity(identity)) > _MOST_BYTES:
                 raise SignInRefused(
@@ -233,6 +233,20 @@ class Admission:
         except RequestException as error:
             raise ProviderUnavailable(f"on_group_overage: {type(error).__name__}") from error
         return replace(identity, groups=groups)
+
+    def _check_rules(self, client: Client, identity: Identity, claims: Mapping[str, Any]) -> None:
+        """Let nobody pass whom a rule refuses, or whom a denial may mean.
+
+        :raises SignInRefused: for them.
+        """
+        rules = self.rules(client)
+        if odd := [kind for kind in rules.denies if client.preset.tells_oddly(claims, kind)]:
+            raise SignInRefused(
+                f"some are denied by {odd[0]}, and the {odd[0]}s of the account are told in another"
+                " form than a list of texts, which does not count",
+                code="groups_not_told",
+            )
+        rules.check(identity)
 
     def with_roles(self, client: Client, identity: Identity) -> Identity:
         """The identity with the application's roles in place of the provider's."""

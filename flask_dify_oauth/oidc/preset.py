@@ -104,6 +104,23 @@ class Preset:
         """Whether roles are only referred to."""
         return _elsewhere(claims, self._role_paths or self.role_paths(claims))
 
+    def tells_oddly(self, claims: Mapping[str, Any], kind: str) -> bool:
+        """Whether something stands where groups, or roles, do that is passed over as none of them.
+
+        :param kind: ``group`` or ``role``.
+        """
+        own, usual = (
+            (self._group_paths, self.group_paths)
+            if kind == "group"
+            else (self._role_paths, self.role_paths)
+        )
+        for path in own or usual(claims):
+            told = values_at(claims, path)
+            counts = own or told in ((), ("",)) or told == values_at(claims, path, lists=True)
+            if not counts or not all(isinstance(item, str) for item in told):
+                return True
+        return False
+
     def end_session(
         self, metadata: Metadata, return_to: str, state: str
     ) -> tuple[str, dict[str, str]] | None:

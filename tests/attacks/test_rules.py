@@ -95,6 +95,46 @@ def groups() -> list[Case]:
     ]
 
 
+def denials() -> list[Case]:
+    """A87: whoever is denied does not get round it by the form in which their groups are told."""
+    odd: dict[str, Any] = {
+        "text": "staff", "object": {"staff": True}, "nested": [["staff"]], "number": 7,
+        "numbers": [7], "mixed": ["x", 7], "true": True,
+    }  # fmt: skip
+    plain: dict[str, Any] = {
+        "gone": GONE, "null": None, "none": [], "empty": "", "others": ["admins"],
+    }  # fmt: skip
+    told = {"userinfo": {"groups": GONE, "roles": GONE}}
+    by_group = {"DENIED": ["group:staff", "group:7"]}
+    by_role = {"DENIED": ["role:staff"], "ROLES": {"staff": ["role:x", "group:staff"]}}
+    named = {"DENIED": ["group:staff"], "GROUPS_CLAIM": "groups"}
+    code = "groups_not_told"
+    found = []
+    for name, config in {"group": by_group, "role": by_role}.items():
+        found += [
+            Case(f"A87-{name}-{k}", {**told, "claims": {"groups": v}}, 403, code, config=config)
+            for k, v in odd.items()
+        ]
+        found += [
+            Case(f"A87-{name}-control-{k}", {**told, "claims": {"groups": v}}, None, config=config)
+            for k, v in plain.items()
+        ]
+    return [
+        *found,
+        Case(
+            "A87-roles", {**told, "claims": {"roles": "x"}}, 403, code,
+            config={"DENIED": ["role:x"]},
+        ),
+        Case("A87-named", {**told, "claims": {"groups": "staff"}}, 403, "sign_in_refused",
+             config=named),
+        Case("A87-named-number", {**told, "claims": {"groups": [7]}}, 403, code, config=named),
+        Case("A87-named-control", {**told, "claims": {"groups": "x"}}, None, config=named),
+        Case("A87-not-asked", {**told, "claims": {"groups": "x", "roles": "y"}}, None,
+             config={"DENIED": ["subject:x", "domain:x.example"]}),
+        Case("A87-other-kind", {**told, "claims": {"roles": {"a": 1}}}, None, config=by_group),
+    ]  # fmt: skip
+
+
 def elsewhere() -> list[Case]:
     """UI4: claims that are elsewhere (Core, section 5.6.2) are not fetched and do no harm."""
     trap = {"src": {"endpoint": "https://evil.example/x", "access_token": "hush"}}
@@ -114,7 +154,7 @@ def elsewhere() -> list[Case]:
     return found
 
 
-@cases([*addresses(), *groups(), *elsewhere()])
+@cases([*addresses(), *groups(), *denials(), *elsewhere()])
 def test_rules(case: Case, scene: MakeScene) -> None:
     play(case, scene)
 

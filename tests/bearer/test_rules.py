@@ -88,6 +88,13 @@ def test_groups_that_are_elsewhere_are_never_taken_for_none(
     assert desk.send(desk.token(_claim_names=claims)).status_code == 401
 
 
+@pytest.mark.parametrize("groups", ["/contractors", [7], {"/contractors": True}])
+def test_groups_of_an_odd_form_are_never_taken_for_none(desk_of: MakeDesk, groups: Any) -> None:
+    desk = desk_of(DENIED=["group:/contractors", "group:7"])
+    assert desk.send(desk.token(groups=groups)).status_code == 401
+    assert desk.send(desk.token(groups=["/staff"])).status_code == 200
+
+
 def test_rules_about_people_say_nothing_of_programs(desk_of: MakeDesk) -> None:
     desk = desk_of(ALLOWED_GROUPS=["/staff"], ROLES={"sync": ["role:job"]})
     answer = desk.send(desk.token(**MACHINE, roles=["job", "admin"]), "/api/machines")
