@@ -117,6 +117,7 @@ class DifyOAuth(InViews):
                 Farewell(clients, addresses, keyring, log_out_forms, https=settings.https),
                 revocation,
                 scope=settings.logout_scope,
+                under_way=settings.under_way,
             ),
             keyring=keyring,
             tokens=tokens,

@@ -241,13 +241,15 @@ class InViews:
         """
         from .access import listing
 
-        store = current_parts().sessions.store
-        return listing.end_everywhere(store, issuer, subject, "revoked", actor="application")
+        store, under_way = current_parts().sessions.store, current_parts().settings.under_way
+        return listing.end_everywhere(
+            store, issuer, subject, "revoked", under_way=under_way, actor="application"
+        )
 
     @staticmethod
     def sign_out_everybody() -> int:
         """End every session of everybody, also of people who never signed in; how many."""
         from .access import listing
 
-        store = current_parts().sessions.store
-        return listing.end_everybody(store, "revoked", actor="application")
+        store, under_way = current_parts().sessions.store, current_parts().settings.under_way
+        return listing.end_everybody(store, "revoked", under_way=under_way, actor="application")

@@ -135,6 +135,11 @@ class Settings(Struct, frozen=True):
         return self.session_management or self.revalidate_by == "browser"
 
     @property
+    def under_way(self) -> float:
+        """Seconds for which a sign-in that has begun may yet come to a session."""
+        return self.sign_in_lifetime + 300
+
+    @property
     def refresh_patience(self) -> float:
         """Seconds to wait for the answer to a refresh: a lost one costs the person the session."""
         return 3 * self.http_timeout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from flask import Request
 
+from ..errors import StoreUnavailable
 from ..sessions.moving import end_moving
 from ..sessions.store import Ended, Listed, Owner, Person
+from ..sessions.tombstones import put_up
 from ..signals import Reason
 from . import events
 from .devices import Device, device_of
@@ -32,6 +35,7 @@ __all__ = [
     "page",
 ]
 
+_logger = logging.getLogger("flask_dify_oauth")
 _MOST_AGENT = 200
 
 
@@ -149,21 +153,37 @@ def end_everywhere(
     subject: str | None,
     reason: Reason,
     *,
+    under_way: float,
     sid: str | None = None,
     keep: bytes | None = None,
     actor: str | None = None,
 ) -> int:
     """End all sessions of a person, or of a session at the provider; how many they were.
 
-    Each leaves a record, and each person is told of once.
+    Each leaves a record, and each person is told of once. Sign-ins that have begun come to none.
 
+    :param under_way: seconds for which a sign-in may last.
     :param sid: the provider's name for its session.
     :param keep: the key of a session that stays.
     :param actor: who does it, if not the person.
     """
+    _stop_sign_ins(store, issuer, subject, sid, under_way)
     ended = store.delete_found(issuer, subject, sid, keep=keep)
     _tell_of(ended, reason, actor)
     return len(ended)
+
+
+def _stop_sign_ins(
+    store: SessionStore,
+    issuer: str | None,
+    subject: str | None,
+    sid: str | None,
+    under_way: float,
+) -> None:
+    try:
+        put_up(store, issuer, subject, sid, seconds=under_way)
+    except StoreUnavailable as error:  # a full store has no room for their sessions either
+        _logger.warning("sign-ins under way are not stopped: %s", error.logged)
 
 
 def end_told(
@@ -205,11 +225,15 @@ def _tell_of(ended: list[Ended], reason: Reason, actor: str | None = None) -> No
         events.signed_out(_person(*person), reason, *theirs, actor=actor)
 
 
-def end_everybody(store: SessionStore, reason: Reason, *, actor: str | None = None) -> int:
+def end_everybody(
+    store: SessionStore, reason: Reason, *, under_way: float, actor: str | None = None
+) -> int:
     """End every session; how many they were. Each person is told of once, and then all together.
 
+    :param under_way: seconds for which a sign-in may last; those that have begun come to none.
     :param actor: who does it.
     """
+    _stop_sign_ins(store, None, None, None, under_way)
     counts = store.delete_everyone()
     for person, count in counts.items():
         if person is not None:

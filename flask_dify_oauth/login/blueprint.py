@@ -157,6 +157,7 @@ def _sessions() -> Response:
         forms,
         parts.sign_out.form_fields,
         idle=parts.settings.idle_lifetime,
+        under_way=parts.settings.under_way,
     ).answer(request)
 
 

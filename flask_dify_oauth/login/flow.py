@@ -190,7 +190,7 @@ class SignIn:
             self._revocation.afterwards(transaction.provider, vault)
             raise
         if not made:
-            _logger.warning("the provider logged somebody out whose sign-in was under way")
+            _logger.warning("somebody was logged out whose sign-in was under way")
             self._revocation.afterwards(transaction.provider, vault)
             return self._again(request, opened, "login_required")
         return _go_on(transaction.next_url)

@@ -40,8 +40,6 @@ _MOST_FORM = 65_536
 _FORM = "application/x-www-form-urlencoded"
 #: seconds that ending sessions may take; a token whose handling broke off is good again after them
 _HANDLING = 30.0
-#: seconds that a sign-in may go on after its transaction's end
-_UNDER_WAY = 300.0
 
 
 class FromProvider:
@@ -158,7 +156,7 @@ class FromProvider:
     def _end(
         self, issuer: str, subject: str | None, sid: str | None, reason: Reason, issued: float = 0.0
     ) -> None:
-        seconds = self._settings.sign_in_lifetime + _UNDER_WAY
+        seconds = self._settings.under_way
         tombstones.put_up(self._store, issuer, subject, sid, issued=issued, seconds=seconds)
         end_told(self._store, issuer, subject, sid, reason)
 

@@ -55,6 +55,7 @@ class SignOut:
     """Ends sessions of one application at the browser's wish.
 
     :param scope: what ends where the request does not say it.
+    :param under_way: seconds for which a sign-in may last.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class SignOut:
         revocation: Revocation,
         *,
         scope: str,
+        under_way: float,
     ) -> None:
         self._clients = clients
         self._addresses = addresses
@@ -76,7 +78,7 @@ class SignOut:
         self._forms = forms
         self._farewell = farewell
         self._revocation = revocation
-        self._scope = scope
+        self._scope, self._under_way = scope, under_way
 
     def requested(self, request: Request) -> Response:
         """Log out, or ask first when another site may be behind the request."""
@@ -160,7 +162,14 @@ class SignOut:
             from ..access.listing import end_everywhere
 
             store = self._sessions.store
-            end_everywhere(store, identity.issuer, identity.subject, "requested", keep=key)
+            end_everywhere(
+                store,
+                identity.issuer,
+                identity.subject,
+                "requested",
+                under_way=self._under_way,
+                keep=key,
+            )
         if self._sessions.end(current):
             events.signed_out(identity, "requested", key)
         self._revocation.afterwards(identity.provider, vault)

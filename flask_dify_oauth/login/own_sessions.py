@@ -47,6 +47,7 @@ class OwnSessions:
 
     :param logout_fields: gives the hidden fields of a log-out form.
     :param idle: the idle lifetime, in seconds.
+    :param under_way: seconds for which a sign-in may last.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class OwnSessions:
         logout_fields: Callable[[], dict[str, str]],
         *,
         idle: float,
+        under_way: float,
     ) -> None:
         self._addresses = addresses
         self._sessions = sessions
         self._forms = forms
         self._logout_fields = logout_fields
-        self._idle = idle
+        self._idle, self._under_way = idle, under_way
 
     def answer(self, request: Request) -> Response:
         """The page, or what its form asks for."""
@@ -87,7 +89,14 @@ class OwnSessions:
         """End one other session by its id, or all others; this one ends by log-out alone."""
         store = self._sessions.store
         if what == "others":
-            end_everywhere(store, identity.issuer, identity.subject, _REASON, keep=mine)
+            end_everywhere(
+                store,
+                identity.issuer,
+                identity.subject,
+                _REASON,
+                under_way=self._under_way,
+                keep=mine,
+            )
             return
         for entry in self._of(identity):
             if entry.id == what and entry.key != mine:

@@ -206,14 +206,15 @@ def _end_several(actor: str) -> dict[str, Any]:
     if given["all"] not in (None, "true") or bool(whose) == bool(given["all"]):
         raise InvalidRequest("write issuer and subject, issuer and sid, or all=true")
     target = _target(whose) if whose else {"detail": "all"}
+    under_way = current_parts().settings.under_way
     try:
         if whose:
             issuer, subject, sid = whose["issuer"], whose.get("subject"), whose.get("sid")
             ended = listing.end_everywhere(
-                _store(), issuer, subject, "revoked", sid=sid, actor=actor
+                _store(), issuer, subject, "revoked", under_way=under_way, sid=sid, actor=actor
             )
         else:
-            ended = listing.end_everybody(_store(), "revoked", actor=actor)
+            ended = listing.end_everybody(_store(), "revoked", under_way=under_way, actor=actor)
     except DifyOAuthError as error:
         _note("admin_revoke", actor, outcome="failed", reason=error.code, **target)
         raise

@@ -47,6 +47,10 @@ def _idle() -> float:
     return float(current_app.extensions["dify_oauth"].settings.idle_lifetime)
 
 
+def _under_way() -> float:
+    return float(current_app.extensions["dify_oauth"].settings.under_way)
+
+
 def _actor() -> str:
     """Who calls this command, as audit records name them."""
     try:
@@ -253,12 +257,14 @@ def _end(ids: tuple[str, ...], asked: _Asked, everybody: bool) -> int:
     """How many ended."""
     store, actor = _store(), _actor()
     if everybody:
-        return end_everybody(store, _REASON, actor=actor)
+        return end_everybody(store, _REASON, under_way=_under_way(), actor=actor)
     by_store = asked.issuer is not None and (asked.subject or asked.sid)
     if by_store and asked.email is asked.username is None:
         # In its own step, so that none slips through that begins meanwhile.
         issuer, subject, sid = str(asked.issuer), asked.subject, asked.sid
-        return end_everywhere(store, issuer, subject, _REASON, sid=sid, actor=actor)
+        return end_everywhere(
+            store, issuer, subject, _REASON, under_way=_under_way(), sid=sid, actor=actor
+        )
     found = [_one(id) for id in ids] if ids else list(_find(asked))
     return sum(end_entry(store, entry, _REASON, actor=actor) for entry in found)
 

@@ -48,7 +48,7 @@ _decoder = msgspec.msgpack.Decoder(_Tombstone)
 
 def put_up(
     store: SessionStore,
-    issuer: str,
+    issuer: str | None,
     subject: str | None,
     sid: str | None,
     *,
@@ -57,12 +57,15 @@ def put_up(
 ) -> None:
     """Let sign-ins under way know that this session, or all of this person, are over.
 
+    :param issuer: None: all of everybody are.
     :param issued: when the provider said so, in epoch seconds of its clock; 0 where it says no
         time.
     :param seconds: for which a sign-in that began before may still be under way.
     """
     now = time.time()
-    if sid is None:
+    if issuer is None:
+        names = [_EVERYBODY]
+    elif sid is None:
         names = [_name(issuer, "person", subject)]
     else:
         # What has no sid of its own cannot be told from the session that is over.
@@ -77,7 +80,8 @@ def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
     :raises StoreUnavailable: it cannot be said; the session is ended, if that can be done.
     """
     own = ("person without sid", owner.subject) if owner.sid is None else ("sid", owner.sid)
-    names = [_name(owner.issuer, "person", owner.subject), _name(owner.issuer, *own)]
+    person = _name(owner.issuer, "person", owner.subject)
+    names = [_EVERYBODY, person, _name(owner.issuer, *own)]
     try:
         stones = [_decoder.decode(value) for value in store.recall(names)]
     except StoreUnavailable:
@@ -93,3 +97,6 @@ def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
 def _name(issuer: str, kind: str, whose: str | None) -> bytes:
     words = msgspec.msgpack.encode(("tombstone", issuer, kind, whose))
     return hashlib.sha256(words).digest()
+
+
+_EVERYBODY = _name("", "everybody", None)

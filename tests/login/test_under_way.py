@@ -1,0 +1,100 @@
+"""Sign-ins that are under way while sessions are ended from elsewhere: they come to nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_dify_oauth import Identity
+from flask_dify_oauth.demo import DemoProvider
+from flask_dify_oauth.errors import StoreUnavailable
+from tests.kit import Browser
+from tests.login.helpers import ALICE, rows
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+Way = Callable[[Flask, DemoProvider, Browser], Any]
+
+
+def command(app: Flask, *args: str) -> Any:
+    result = app.test_cli_runner().invoke(args=["oauth", "sessions", "revoke", *args])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def in_code(app: Flask, name: str, *args: str) -> Any:
+    with app.app_context():
+        return getattr(app.extensions["test.oauth"], name)(*args)
+
+
+#: ends all of a person's sessions, or also those of all others; in another browser of theirs
+WAYS: dict[str, Way] = {
+    "command": lambda app, op, _: command(app, "--issuer", op.issuer, "--subject", ALICE.subject),
+    "command, all": lambda app, op, _: command(app, "--all", "--yes"),
+    "code": lambda app, op, _: in_code(app, "sign_out_everywhere", op.issuer, ALICE.subject),
+    "code, all": lambda app, op, _: in_code(app, "sign_out_everybody"),
+    "all devices": lambda app, op, other: other.open(
+        "/logout", method="POST", headers=SAME, data={"scope": "devices"}
+    ),
+    "own page": lambda app, op, other: other.open(
+        "/sessions", method="POST", headers=SAME, data={"end": "others"}
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("again", [False, True], ids=["first", "stronger"])
+def test_a_sign_in_under_way_comes_to_nothing(
+    browser: Browser, app: Flask, op: DemoProvider, way: Way, again: bool
+) -> None:
+    other, ended = Browser(app, op), list[bool]()
+    other.sign_in()
+    if again:  # the one that is under way would go on with what its session held
+        browser.sign_in()
+
+    @app.extensions["test.oauth"].on_sign_in
+    def hook(identity: Identity) -> None:
+        if not ended:
+            ended.append(True)
+            way(app, op, other)
+
+    answer = browser.sign_in("/login?next=/private")
+    assert ended
+    assert rows(app) == (1 if way is WAYS["own page"] else 0)
+    assert not browser.signed_in
+    # One new start by itself, which began after that.
+    assert answer.headers["Location"].startswith(f"{op.issuer}/authorize?")
+    browser.callback(browser.at_provider(answer.headers["Location"]))
+    assert browser.signed_in
+    other.close()
+
+
+def test_a_store_without_room_for_that_ends_what_there_is(
+    browser: Browser, app: Flask, op: DemoProvider, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def full(*args: Any) -> None:
+        raise StoreUnavailable("session store: OutOfMemoryError")
+
+    browser.sign_in()
+    monkeypatch.setattr(app.extensions["dify_oauth"].sessions.store, "remember", full)
+    assert in_code(app, "sign_out_everywhere", op.issuer, ALICE.subject) == 1
+    assert not browser.signed_in
+    assert "sign-ins under way are not stopped" in caplog.text
+
+
+def test_it_is_forgotten_when_no_sign_in_can_be_under_way(
+    browser: Browser, app: Flask, op: DemoProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_code(app, "sign_out_everybody")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 901)
+    store = app.extensions["dify_oauth"].sessions.store
+    recalled: list[Any] = []
+    recall = store.recall
+    monkeypatch.setattr(store, "recall", lambda names: recalled.append(recall(names)) or [])
+    browser.sign_in()
+    assert recalled == [[]]
