@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from . import judging, judging_files
-from .judging_addresses import judge_addresses, judge_origins
+from .judging_addresses import judge_addresses, judge_external_url, judge_origins
 from .judging_keys import judge_private_keys
 
 __all__ = ["ENTRA_HOSTS", "GOOGLE_HOSTS", "MULTI_TENANT", "PREFIX", "SETTINGS", "Setting"]
@@ -77,7 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CLIENT_SECRET", judging.judge_text, None,
             "The client secret. Without one the application is a public client.",
             provider=True, secret=True),
-    Setting("EXTERNAL_URL", judging.judge_url, None,
+    Setting("EXTERNAL_URL", judge_external_url, None,
             "The application's address as browsers see it."
             " Without one, only this machine is served."),
     Setting("SCOPES", judging.judge_scopes, ("openid", "profile", "email"),

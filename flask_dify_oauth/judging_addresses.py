@@ -6,7 +6,17 @@ from urllib.parse import urlsplit
 
 from .judging import judge_url, judge_words
 
-__all__ = ["judge_addresses", "judge_origins"]
+__all__ = ["judge_addresses", "judge_external_url", "judge_origins"]
+
+
+def judge_external_url(value: object) -> str:
+    """The application's address as browsers write it: with their ``Origin`` it is compared."""
+    url = judge_url(value)
+    if not urlsplit(url).netloc.isascii():
+        raise ValueError("has letters beyond ASCII in its host; write that as xn--…")
+    if not url.isascii():
+        raise ValueError("has letters beyond ASCII in its path; write them percent-encoded")
+    return url
 
 
 def judge_addresses(value: object) -> tuple[str, ...]:

@@ -140,6 +140,19 @@ def test_each_key_is_read_and_its_mistake_is_named(name: str) -> None:
 DEFAULT_FIELDS = {s.name.lower() for s in SETTINGS if s.provider}
 
 
+def test_the_own_address_is_written_as_browsers_write_it() -> None:
+    """Or writes of the application's own pages would be taken for those of other sites."""
+    for url, remedy in {
+        "https://b\u00fccher.example": "xn--",
+        "https://b\u00fccher.example/x": "xn--",
+        "https://app.example/b\u00fcro": "percent-encoded",
+    }.items():
+        (sentence,) = problems(**ONE, EXTERNAL_URL=url)
+        assert remedy in sentence
+    for url in ("https://xn--bcher-kva.example", "https://app.example/b%C3%BCro"):
+        assert load(**ONE, EXTERNAL_URL=url).external_url == url
+
+
 def test_all_mistakes_come_together() -> None:
     found = problems(
         "short", CLIENT_ID="", ISSUER="http://x.example", SCOPES=[], IDLE_LIFETIME=1, OTHER=1,
