@@ -14,7 +14,8 @@ def identity_key() -> str:
     """Whom a request counts for; for ``Limiter(key_func=identity_key)``.
 
     A person counts once, whatever device they use: by issuer and subject. Everybody unknown counts
-    by address, and so does everybody while the session store does not answer. Behind a proxy the
+    by address, and so does everybody while the session store does not answer, and an access token
+    that no rule or guard has looked at yet. Behind a proxy the
     address is the right one only where ``ProxyFix`` is set up.
     """
     try:
