@@ -6,6 +6,7 @@ those of the session, or of the access token: a person may give a client less th
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -110,6 +111,8 @@ def _text_of_request() -> str:
     text = sent.get("text") if isinstance(sent, dict) else None
     if not isinstance(text, str) or not text.strip() or len(text) > _MOST_TEXT:
         abort(HTTPStatus.BAD_REQUEST, f"text must have 1 to {_MOST_TEXT} characters")
+    if re.search(r"[\ud800-\udfff]", text):  # half of a pair is JSON, and can be stored nowhere
+        abort(HTTPStatus.BAD_REQUEST, "text is no Unicode")
     return text
 
 

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+#: the last number that SQLite counts with
+_LAST_ID = 2**63 - 1
 _LAYOUT = """
 CREATE TABLE IF NOT EXISTS notes (
     id INTEGER PRIMARY KEY,
@@ -65,6 +67,8 @@ class NotesStore:
 
     def get(self, note_id: int) -> Note | None:
         """The note of this id, if there is one."""
+        if note_id > _LAST_ID:
+            return None
         with self._open() as database:
             row = database.execute("SELECT * FROM notes WHERE id = ?", (note_id,)).fetchone()
         return None if row is None else Note(*row)
