@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .rule_terms import Term
     from .settings import ProviderSettings
 
-__all__ = ["provider_problems"]
+__all__ = ["provider_problems", "shared_subjects"]
 
 
 def provider_problems(provider: ProviderSettings, *, several: bool) -> list[str]:
@@ -72,6 +72,28 @@ def provider_problems(provider: ProviderSettings, *, several: bool) -> list[str]
     if any(provider.rules):
         problems += _of_rules(provider, shown)
     return problems
+
+
+def shared_subjects(
+    entries: Mapping[str, Any], providers: Mapping[str, ProviderSettings]
+) -> Iterator[str]:
+    """Sentences on people who are named beside the providers: ``sub`` alone does not say who.
+
+    :param entries: ``DIFY_OAUTH_PROVIDERS`` as it was written.
+    """
+    for key in ("allowed_subjects", "roles"):
+        heirs = [provider for name, provider in providers.items() if key not in entries[name]]
+        if len({provider.issuer for provider in heirs}) < 2:
+            continue
+        inherited = heirs[0].allowed_subjects or ()
+        if key == "roles":
+            terms = [term for terms in (heirs[0].roles or {}).values() for term in terms]
+            inherited = tuple(term[8:] for term in terms if term.startswith("subject:"))
+        if inherited:
+            yield (
+                f"{PREFIX}{key.upper()} names the subject {inherited[0]!r}, who is another person"
+                " at each provider; move it into the entry of theirs."
+            )
 
 
 def _is(provider: ProviderSettings, preset: str, hosts: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ from . import judging, judging_files
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
 from .errors import ConfigurationError
 from .judging_keys import PrivateKey
-from .provider_rules import provider_problems
+from .provider_rules import provider_problems, shared_subjects
 
 __all__ = [
     "ENTRA_HOSTS",
@@ -209,6 +209,8 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     several = config.get(f"{PREFIX}PROVIDERS") is not None
     for provider in providers.values():
         reader.problems += provider_problems(provider, several=several)
+    if several:
+        reader.problems += shared_subjects(config[f"{PREFIX}PROVIDERS"], providers)
     keys = [("SECRET_KEY", config.get("SECRET_KEY") or "")]
     fallbacks = config.get("SECRET_KEY_FALLBACKS") or []
     if not isinstance(fallbacks, (list, tuple)):

@@ -234,6 +234,28 @@ def test_entries_inherit_rules_and_have_their_own() -> None:
     assert found["own"].roles == {"reader": ("group:guests",)}
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ALLOWED_SUBJECTS", ["4f1c"]),
+        ("ROLES", {"editor": ["group:x"], "admin": ["group:y", "subject:4f1c"]}),
+    ],
+)
+def test_a85_one_subject_is_not_named_for_two_providers(key: str, value: Any) -> None:
+    """At the second it is somebody else, who would come in, or be administrator, by that name."""
+    (sentence,) = problems(**{key: value}, **several(a={}, b={"issuer": "https://b.example"}))
+    assert sentence.startswith(f"DIFY_OAUTH_{key} names the subject '4f1c', who is another person")
+    own = {
+        "issuer": "https://b.example",
+        key.lower(): ["x"] if key != "ROLES" else {"r": "group:x"},
+    }
+    for entries in ({"a": {}}, {"a": {}, "b": {}}, {"a": {}, "b": own}):
+        load(**{key: value}, **several(**entries))
+    both = {key.lower(): value}
+    load(**several(a=both, b={"issuer": "https://b.example", **both}))
+    load(DENIED=["subject:4f1c"], **several(a={}, b={"issuer": "https://b.example"}))
+
+
 def test_rules_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from flask import Flask
 
