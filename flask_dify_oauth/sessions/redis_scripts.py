@@ -43,7 +43,6 @@ end
 """
 _LIST = """
 local function list(index, member, ends, now)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
   redis.call('ZADD', index, ends, member)
   if redis.call('PTTL', index) < ends - now then redis.call('PEXPIRE', index, ends - now) end
 end
@@ -94,14 +93,14 @@ CREATE = Script(
     _LIST
     + _NAMES
     + """
+local function lives(member) return redis.call('PTTL', of(KEYS[1], member)) ~= -2 end
 local there, n, gone = redis.call('GET', KEYS[1]), tonumber(ARGV[8]), false
 if there then return {there == ARGV[1] and 1 or 0, false, {}} end
 local most, over = tonumber(ARGV[9]), {}
 if most > 0 then
   local index, living = KEYS[4 + n], {}
   for _, member in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-    local name = of(KEYS[1], member)
-    if (n == 0 or name ~= KEYS[4]) and redis.call('EXISTS', name) == 1 then
+    if (n == 0 or of(KEYS[1], member) ~= KEYS[4]) and lives(member) then
       living[#living + 1] = member
     end
   end
@@ -122,12 +121,23 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
 if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[2]) end
-for i = 4 + n, #KEYS do list(KEYS[i], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])) end
+for i = 4 + n, #KEYS do
+  for _, member in ipairs(redis.call('ZRANGE', KEYS[i], '-inf', ARGV[7], 'BYSCORE')) do
+    if not lives(member) then redis.call('ZREM', KEYS[i], member) end
+  end
+  list(KEYS[i], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]))
+end
 return {1, gone, over}
 """
 )
 #: index | member, end, now
-LIST = Script(_LIST + "list(KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))")
+LIST = Script(
+    _LIST
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
+list(KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
+"""
+)
 #: s v o | stamp, new value, idle, now -> 1, 0 where the session has ended, or the value that is
 #: there instead of the one with that stamp
 UPDATE = Script(

@@ -14,7 +14,7 @@ from flask import Flask
 
 from flask_dify_oauth import ConfigurationError
 from flask_dify_oauth.errors import StoreUnavailable
-from flask_dify_oauth.sessions.store import Owner
+from flask_dify_oauth.sessions.store import Limit, Owner
 from tests.certificate import make_certificate
 from tests.redis import servers
 from tests.redis.conftest import open_store
@@ -78,6 +78,12 @@ def test_with_user_and_password(guarded: servers.Server) -> None:
     assert store.delete_everyone() == {}
     assert store.take(key(), 9e9)
     store.unlock(b"x", str(store.lock(b"x", 5)))
+    owner, limit = Owner("i", "s"), Limit(1)
+    store.create(first := key(), lasting(), None, owner=owner, limit=limit)
+    (ended,) = store.create(key(), lasting(), None, owner=owner, limit=limit)
+    assert ended.key == first
+    store.delete(key())
+    assert len(store.delete_found("i", "s")) == 1
     store.close()
 
 

@@ -56,6 +56,24 @@ def test_the_clock_jumps(make_store: Callable[..., Any], kind: str, hours: Hours
     assert store.lock(b"lock", 60)
 
 
+@pytest.mark.parametrize("kind", ["single", "oldest"])
+@pytest.mark.parametrize("what", ["a look", "a sign-in"])
+def test_a_clock_that_was_wrong_for_a_while_hides_no_session_from_a_log_out(
+    make_store: Callable[..., Any], kind: str, hours: Hours, what: str
+) -> None:
+    store, other, k = make_store(kind), make_store(kind), key()
+    store.create(k, lasting(end=1000), b"v", owner=ALICE)
+    hours.pass_by(7200)
+    if what == "a look":
+        assert store.find(ALICE.issuer, "alice") == store.find(ALICE.issuer, sid="s1") == []
+    else:
+        store.create(key(), lasting(), b"v", owner=ALICE)
+    hours.pass_by(-7200)
+    assert other.read(k)
+    assert k in {ended.key for ended in other.delete_found(ALICE.issuer, sid="s1")}
+    assert store.read(k) is other.read(k) is None
+
+
 @pytest.mark.parametrize("kind", ["single", "oldest", "cluster"])
 @pytest.mark.parametrize(
     "value",
