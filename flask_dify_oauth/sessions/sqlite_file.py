@@ -179,7 +179,7 @@ class SQLiteFile(Connections):
         if found is not None and found == self._inode:
             return
         self.close()
-        if found is None and self._inode is not None and self._path.parent.is_dir():
+        if found is None and self._inode is not None and os.path.isdir(self._path.parent):
             _logger.critical(
                 "the session file %s was deleted; a new one is begun, and everybody must sign in"
                 " again",

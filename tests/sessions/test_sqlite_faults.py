@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -107,6 +108,25 @@ store.create(b"n%d" % written, lasting(b"room"), b"v")
 assert store.read(b"n%d" % written).record == b"room"
 store.close()
 """
+
+
+def test_a_disk_that_fails(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def fails(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        if str(path).startswith(str(store._path.parent)):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", fails)
+        for ask in (store.read, store.delete):
+            store._looked = 0.0
+            with contextlib.suppress(StoreUnavailable):  # and no other error
+                ask(b"another")
+    found = store.read(b"k")
+    assert found
+    assert found.record == b"record"
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
