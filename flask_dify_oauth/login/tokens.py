@@ -47,7 +47,13 @@ __all__ = ["Tokens"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 #: A refresh that is refused so will not succeed later; the person has to sign in again.
-_GONE = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
+_GONE = {
+    "invalid_grant",
+    "access_denied",  # a rule at the provider lets the person in no longer
+    "interaction_required",
+    "login_required",
+    "consent_required",
+}
 #: A session younger than this, in seconds, does not sign in again by itself: it would go round.
 _YOUNG = 30
 #: Seconds for which many at once may keep a store too busy to say who is first.

@@ -402,7 +402,9 @@ def test_a_form_that_was_sent_comes_back_to_its_page(
     assert answer.headers["Location"] == "/login?next=%2Fform"
 
 
-@pytest.mark.parametrize("error", ["invalid_grant", "interaction_required", "login_required"])
+@pytest.mark.parametrize(
+    "error", ["invalid_grant", "access_denied", "interaction_required", "login_required"]
+)
 def test_a_script_is_told_that_the_grant_is_gone(
     inside: Browser, app: Flask, op: DemoProvider, error: str
 ) -> None:
