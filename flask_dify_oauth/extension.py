@@ -77,6 +77,7 @@ class DifyOAuth(InViews):
             absolute_lifetime=settings.absolute_lifetime,
             https=settings.https,
             binding=binding_of(app, settings),
+            refresh_lock=settings.refresh_lock,
             on_failure=answer_failure,
             limit=settings.limit and Limit(*settings.limit),
             person=IDENTITY_KEY,

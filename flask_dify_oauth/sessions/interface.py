@@ -47,6 +47,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     :param https: whether browsers come by https; the cookie is then ``__Host-`` and Secure.
     :param binding: names the application and its providers: a session counts for nobody else, even
         where several applications share a store.
+    :param refresh_lock: seconds that a refresh of a session's tokens may last.
     :param on_failure: the answer in place of one whose session could not be saved.
     :param limit: of the sessions of one person.
     :param on_limit: told of the sessions that ended because of it.
@@ -65,6 +66,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         absolute_lifetime: float,
         https: bool,
         binding: bytes,
+        refresh_lock: float,
         on_failure: Callable[[StoreUnavailable], Response],
         limit: Limit | None,
         person: str,
@@ -78,7 +80,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         self._absolute = absolute_lifetime
         #: a session is not written again for sliding before so many seconds have passed
         self._slide = min(60.0, idle_lifetime / 20)
-        self._on_failure = on_failure
+        self._on_failure, self.refresh_lock = on_failure, refresh_lock
         self._limit, self._person = limit, person
         self._on_limit, self._on_change = on_limit, on_change
         self.cookie_name = cookies.guarded_name(app.config["SESSION_COOKIE_NAME"], https=https)

@@ -24,8 +24,8 @@ __all__ = ["end_moving", "move"]
 
 #: how often a new id is tried for while somebody changes the vault
 _MOVES = 5
-#: seconds that a new id waits for a refresh of the tokens that is under way
-_REFRESH = 15.0
+#: seconds that a move may hold up a refresh of the tokens
+_HELD = 15.0
 #: seconds for which the new key is known to whoever has the old one; requests last no longer
 _KNOWN = 600.0
 
@@ -78,10 +78,10 @@ def _moved(interface: SessionInterface, old: str, new: str) -> bool:
 @contextlib.contextmanager
 def _refresh_held(interface: SessionInterface, cookie: str) -> Iterator[None]:
     store, name = interface.store, interface.refresh_lock_name(cookie)
-    until, token = time.monotonic() + _REFRESH, store.lock(name, _REFRESH)
+    until, token = time.monotonic() + interface.refresh_lock, store.lock(name, _HELD)
     while token is None and time.monotonic() < until:
         time.sleep(0.05)
-        token = store.lock(name, _REFRESH)
+        token = store.lock(name, _HELD)
     try:
         yield
     finally:

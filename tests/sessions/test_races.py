@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from flask_dify_oauth.sessions.vault import seal_vault
 from tests.sessions.conftest import Hours, Site
 
 
@@ -77,6 +80,32 @@ def test_regenerated_twice_at_once_it_has_one_successor(site: Site) -> None:
     assert [b"alice" in row[1] for row in site.rows()].count(True) == 1
     assert site.get("/read").json == {"who": "alice"}
     assert len(site.rows("vault")) == 1
+
+
+def test_a_new_id_waits_for_as_long_as_a_refresh_may_last(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a refresh brings belongs to the new id; without it that has a token that is spent."""
+    cookie, store = begin(site), site.interface.store
+    key, name = site.interface._get_store_id(cookie), site.interface.refresh_lock_name(cookie)
+    token, patience = store.lock(name, 60), site.app.extensions["dify_oauth"].settings.refresh_lock
+    now = time.monotonic()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now, token
+        now += seconds
+        if token and now - began > patience - 1:
+            fresh = seal_vault(cookie, {"refresh_token": "new"})
+            assert store.write_vault(key, fresh, store.read_vault(key))
+            store.unlock(name, token)
+            token = None
+
+    began = now
+    clock = SimpleNamespace(monotonic=lambda: now, sleep=sleep, time=time.time)
+    monkeypatch.setattr("flask_dify_oauth.sessions.moving.time", clock)
+    site.get("/regenerate")
+    assert site.cookie != cookie
+    assert site.get("/tokens").json == {"refresh_token": "new"}
 
 
 def test_nor_one_whose_time_ran_out(site: Site, hours: Hours) -> None:
