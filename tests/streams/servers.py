@@ -77,9 +77,9 @@ def serving(kind: str, folder: Path, store: str | None = None, **config: str) ->
     with (folder / "gunicorn.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
-            url, until = f"http://127.0.0.1:{port}", time.monotonic() + 30
+            url, until = f"http://127.0.0.1:{port}", time.monotonic() + 60
             while True:
-                with contextlib.suppress(requests.ConnectionError):
+                with contextlib.suppress(requests.ConnectionError, requests.Timeout):
                     requests.get(f"{url}/threads", timeout=5)
                     break
                 assert time.monotonic() < until, (folder / "gunicorn.log").read_text()

@@ -16,11 +16,13 @@ import requests
 
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.demo.logout import make_logout_token
+from tests.load import SLACK
 from tests.redis import servers as redis_servers
 from tests.streams.application import ISSUER
 from tests.streams.servers import KINDS, Listener, Server, Socket, serving
 
-SOON = 1.0
+#: seconds; where nobody else is at work it is less than one
+SOON = 1.0 + SLACK
 
 
 #: those that serve several at once
@@ -61,7 +63,7 @@ def ended_soon(streams: list[Listener], revoked: float) -> float:
     return max(stream.ended_at for stream in streams) - revoked
 
 
-@pytest.mark.parametrize("path", ["/ticks", "/blocked/60", "/waits"])
+@pytest.mark.parametrize("path", ["/ticks", "/blocked/100", "/waits"])
 def test_streams_of_one_person_end_and_those_of_another_go_on(server: Server, path: str) -> None:
     many = 1 if server.kind == "sync" else 3  # type: ignore[attr-defined]
     alices, bobs = listen(server, path, many, "alice"), listen(server, path, 1, "bob")
@@ -75,7 +77,7 @@ def test_streams_of_one_person_end_and_those_of_another_go_on(server: Server, pa
     assert all(stream.ended_at == 0 for stream in bobs)
     assert ended_soon(bobs, revoke(server, "bob")) < SOON
     what = path.split("/")[1]
-    until = time.monotonic() + 8
+    until = time.monotonic() + 12 + SLACK
     while len(server.marks(what)) < many + 1 and time.monotonic() < until:
         time.sleep(0.05)
     assert len(server.marks(what)) == many + 1, "every body was closed"
@@ -93,7 +95,7 @@ def test_a_client_that_goes_away_closes_the_body(server: Server) -> None:
         f"{server.url}/ticks", cookies=server.sign_in("dave"), stream=True, timeout=10
     ) as answer:
         next(answer.iter_content(10))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 5 + SLACK
     while len(server.marks("ticks")) == before and time.monotonic() < until:
         time.sleep(0.05)
     assert len(server.marks("ticks")) == before + 1
@@ -121,7 +123,7 @@ def test_sixty_streams_at_once(server: Server, path: str) -> None:
     assert threads(server) > 10
     late = ended_soon(streams, revoke(server, "frank"))
     assert late < SOON
-    until = time.monotonic() + 10
+    until = time.monotonic() + 10 + SLACK
     while threads(server) and time.monotonic() < until:
         time.sleep(0.2)
     assert threads(server) == 0, "no thread is left"
@@ -140,7 +142,7 @@ def test_ended_by_an_administrator_over_http_and_by_the_provider(
 ) -> None:
     key = secrets.token_urlsafe(32)
     with serving("gthread", tmp_path, ISSUER=op.issuer, ADMIN_KEY=key) as server:
-        streams = listen(server, "/blocked/20", 5, "alice")
+        streams = listen(server, "/blocked/60", 5, "alice")
         answer = requests.delete(
             f"{server.url}/admin/sessions",
             params={"issuer": op.issuer, "subject": "alice"},
@@ -150,7 +152,7 @@ def test_ended_by_an_administrator_over_http_and_by_the_provider(
         revoked = time.time()
         assert answer.json() == {"ended": 5}
         assert ended_soon(streams, revoked) < SOON
-        streams = listen(server, "/blocked/20", 5, "bob")
+        streams = listen(server, "/blocked/60", 5, "bob")
         told = SimpleNamespace(account=SimpleNamespace(subject="bob"), sid="sid-bob")
         token = make_logout_token(op, "app", cast(Any, told))
         call = f"{server.url}/backchannel-logout"
@@ -186,7 +188,7 @@ def test_on_redis_with_and_without_the_near_cache(tmp_path: Path) -> None:
             folder.mkdir()
             store = f"{redis.url}?prefix={cached}:"
             with serving("gthread", folder, store, NEAR_CACHE=cached) as server:
-                streams = listen(server, "/blocked/30", 20, "alice")
+                streams = listen(server, "/blocked/60", 20, "alice")
                 assert ended_soon(streams, revoke(server, "alice")) < SOON
 
 
@@ -199,4 +201,4 @@ def test_when_redis_dies_streams_end_after_the_time_of_grace(tmp_path: Path) -> 
     ):
         streams = listen(server, "/ticks", 5, "alice")
         redis.stop()
-        assert 4 < ended_soon(streams, time.time()) < 7
+        assert 4 < ended_soon(streams, time.time()) < 6 + SLACK
