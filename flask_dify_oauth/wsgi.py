@@ -50,7 +50,8 @@ class BearerMiddleware:
 
     :param app: a WSGI application (PEP 3333).
     :param config: the keys of ``app.config`` in a Flask application; it needs an issuer, a client
-        id and an audience. Proofs of DPoP also need a session store.
+        id, an audience and, for all but this machine, the external URL. Proofs of DPoP also need a
+        session store.
     :param open_paths: patterns of paths that need no token, such as ``/health`` or ``/static/**``.
         A path that servers may read in several ways is not open.
     :param machines: whether programs may come in that speak for themselves.

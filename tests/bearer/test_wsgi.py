@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, TestResponse
 
 from flask_dify_oauth import ConfigurationError
@@ -257,6 +258,22 @@ def test_tokens_do_not_come_over_plain_http(make: Make) -> None:
     gate = make()
     answer = gate.send(gate.token(), base_url="http://app.example.com")
     assert answer.get_json()["error"] == "insecure_transport"
+
+
+def test_tokens_for_a_host_need_its_address(make: Make) -> None:
+    url = "https://app.example.com"
+    gate = make()
+    answer = gate.send(gate.token(), base_url=url)
+    assert answer.get_json()["error"] == "insecure_transport"
+    gate = make(config={"DIFY_OAUTH_EXTERNAL_URL": url})
+    assert gate.send(gate.token(), base_url=url).get_json() == {"subject": "alice-1", "known": True}
+    # A proxy in front speaks plain http, and ProxyFix tells how the client came.
+    forwarded = {"X-Forwarded-Proto": "https"}
+    answer = gate.send(gate.token(), base_url="http://app.example.com", headers=forwarded)
+    assert answer.get_json()["error"] == "insecure_transport"
+    gate.browser = Client(ProxyFix(gate.gate))
+    answer = gate.send(gate.token(), base_url="http://app.example.com", headers=forwarded)
+    assert answer.status_code == 200
 
 
 def test_the_reader_is_spoken_to_in_their_language(make: Make) -> None:
