@@ -52,7 +52,13 @@ class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
             # Another site's write, or a program: nobody, and guarded views say why.
             answer = error
         g.dify_oauth_turned_away = answer
-        self._update_request_context_with_user(current_identity() if answer is None else None)
+        super()._update_request_context_with_user(current_identity() if answer is None else None)
+
+    def _update_request_context_with_user(self, user: Any = None) -> None:
+        if user is None:  # logout_user()
+            super()._update_request_context_with_user()
+        else:  # login_user(): whoever it names, the session is asked anew
+            g.pop("_login_user", None)
 
 
 def _nobody() -> Identity:

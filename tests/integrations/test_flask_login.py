@@ -90,6 +90,22 @@ def test_what_they_keep_in_the_session_lets_nobody_in(browser: Browser) -> None:
     assert browser.open("/theirs").status_code == 303
 
 
+def test_their_login_user_lets_nobody_in_for_the_same_request_either(
+    app: Flask, browser: Browser
+) -> None:
+    """As in an application that logs people in before each request, by keys of its own."""
+
+    @app.before_request
+    def by_key() -> None:
+        assert flask_login.login_user(Identity(issuer="x", subject="mallory"))
+
+    assert browser.open("/theirs").status_code == 303
+    assert browser.fetch("/who").json["known"] is False
+    browser.sign_in()
+    assert "mallory" not in browser.fetch("/who").json["id"]
+    assert browser.open("/theirs").text.startswith("hello Alice")
+
+
 def test_their_remember_cookie_lets_nobody_in(app: Flask, browser: Browser) -> None:
     app.login_manager.user_loader(lambda _: Identity(issuer="x", subject="mallory"))
     with app.test_request_context():
