@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import flask_login
-from flask import Flask, Response, g
+from flask import Flask, Response, g, session
 
 from ..access import events, guards
 from ..access.identity import NOBODY, Identity, current_identity
@@ -53,6 +53,8 @@ class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
             answer = error
         g.dify_oauth_turned_away = answer
         super()._update_request_context_with_user(current_identity() if answer is None else None)
+        if "_fresh" in session:  # login_user() and confirm_login() say so of any sign-in
+            del session["_fresh"]
 
     def _update_request_context_with_user(self, user: Any = None) -> None:
         if user is None:  # logout_user()

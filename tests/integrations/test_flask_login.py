@@ -137,6 +137,9 @@ def test_leaving_without_a_session_is_no_error(browser: Browser) -> None:
 def test_their_fresh_login_required_lets_nobody_in(app: Flask, browser: Browser) -> None:
     browser.sign_in()
     assert browser.fetch("/fresh").status_code == 403
+    browser.open("/login-as/alice")  # which calls the session fresh
+    for _ in range(2):
+        assert browser.fetch("/fresh").status_code == 403
     with app.test_request_context(), pytest.raises(Forbidden, match="flask_dify_oauth's own"):
         app.login_manager.needs_refresh()
 
