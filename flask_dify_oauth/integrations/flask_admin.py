@@ -32,6 +32,12 @@ class RoleRequired:
             raise TypeError(
                 f"required_roles of {cls.__name__} is a text; write a tuple like ('editor',)"
             )
+        asked = next(base for base in cls.__mro__ if "is_accessible" in vars(base))
+        if asked.__module__.startswith("flask_admin."):  # it lets everybody in
+            raise TypeError(
+                f"{cls.__name__} has {asked.__name__} before RoleRequired; put that first among"
+                " the bases"
+            )
 
     def is_accessible(self) -> bool:
         """Whether this request's person may use the view."""

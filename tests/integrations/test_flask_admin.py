@@ -116,3 +116,16 @@ def test_a_text_in_place_of_roles_is_refused_at_import() -> None:
     """``("editor")`` is a text, and each letter of it would be a role."""
     with pytest.raises(TypeError, match="required_roles of Wrong is a text"):
         type("Wrong", (RoleRequired, flask_admin.BaseView), {"required_roles": ("editor")})
+
+
+def test_a_class_that_would_be_open_to_everybody_is_refused_at_import() -> None:
+    """Flask-Admin's own views answer first there, and say yes."""
+    for bases in ((flask_admin.BaseView, RoleRequired), (flask_admin.AdminIndexView, RoleRequired)):
+        with pytest.raises(TypeError, match="Wrong has BaseView before RoleRequired"):
+            type("Wrong", bases, {"required_roles": ("editor",)})
+
+    class More:
+        def is_accessible(self) -> bool:
+            return False
+
+    assert not type("Right", (More, Notes), {})().is_accessible()
