@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["BUSY", "BUSY_ONCE", "Connections"]
+__all__ = ["BUSY", "BUSY_ONCE", "Connection", "Connections"]
 
 _logger = logging.getLogger("flask_dify_oauth")
 #: Seconds that a writer waits for others, first for those of this process, then for those of other
@@ -32,20 +32,21 @@ BUSY_ONCE = (3.0, 1.0)
 _FORK = 1.5
 
 
-class _Connection(sqlite3.Connection):
+class Connection(sqlite3.Connection):
     """One that is off the list of open ones once it is closed."""
 
-    opened: weakref.WeakSet[_Connection]
+    opened: weakref.WeakSet[Connection]
+    era: object
 
     def close(self) -> None:
         super().close()
         self.opened.discard(self)
 
 
-class _Closing(deque[sqlite3.Connection]):
+class _Closing(deque[Connection]):
     """In the place of the idle connections while a fork waits: nothing is taken from it or kept."""
 
-    def append(self, connection: sqlite3.Connection, /) -> None:
+    def append(self, connection: Connection, /) -> None:
         connection.close()
 
 
@@ -65,28 +66,32 @@ class Connections:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._opened = weakref.WeakSet[_Connection]()
+        self._idle: deque[Connection] = deque()
+        #: a connection of an era before is used for nothing new: it may have another file open
+        self._era = object()
+        self._opened = weakref.WeakSet[Connection]()
         # SQLite's own waiting is a sleep that knows no order; within one process a lock is fair.
         self._turn, self._opening = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that nobody uses, and let those in use serve nothing after that."""
+        self._era = object()
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().close()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         with self._opening:
+            era = self._era
             connection = sqlite3.connect(
                 self._uri,
                 timeout=BUSY[1],
                 isolation_level=None,
                 check_same_thread=False,
                 uri=True,
-                factory=_Connection,
+                factory=Connection,
             )
-            connection.opened = self._opened
+            connection.opened, connection.era = self._opened, era
             self._opened.add(connection)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreUnavailable
-from .sqlite_connections import BUSY, BUSY_ONCE, Connections
+from .sqlite_connections import BUSY, BUSY_ONCE, Connection, Connections
 
 __all__ = ["SQLiteFile"]
 
@@ -99,14 +99,16 @@ class SQLiteFile(Connections):
             connection.execute("COMMIT")
         self._inode = self._found()
 
-    def _borrow(self) -> sqlite3.Connection:
+    def _borrow(self) -> Connection:
         """A connection for one use; given back by ``self._idle.append`` when all went well."""
         if self._pid != os.getpid():
             self._start_over()
         if time.monotonic() - self._looked > _LOOK:
             self._look()
         try:
-            return self._idle.pop()
+            while (connection := self._idle.pop()).era is not self._era:
+                connection.close()
+            return connection
         except IndexError:
             return self._open()
 

@@ -243,6 +243,33 @@ def test_a_damaged_file_costs_the_sessions_and_no_more(
     other.close()
 
 
+@pytest.mark.parametrize("who", ["this process", "another"])
+def test_what_is_in_use_while_the_file_goes_away_serves_nothing_after_it(
+    store: SQLiteStore, who: str
+) -> None:
+    in_flight = [store._borrow() for _ in range(3)]  # by other threads
+    for path in store._path.parent.glob("s.db*"):
+        path.unlink()
+    other = SQLiteStore(store._path)
+    if who == "another":
+        other.prepare()
+    store._looked = -100.0
+    assert store.read(b"k") is None
+    for connection in in_flight:
+        store._idle.append(connection)
+    for number in range(5):
+        name = b"n%d" % number
+        assert store.read(b"k") is None
+        other.create(name, lasting(), None)
+        assert store.read(name)
+        assert store.delete(name) is True
+        assert other.read(name) is None
+    for connection in in_flight:
+        with pytest.raises(sqlite3.ProgrammingError):
+            connection.execute("SELECT 1")
+    other.close()
+
+
 def test_it_recovers_when_the_trouble_is_over(store: SQLiteStore) -> None:
     aside = store._path.with_name("aside")
     store.close()
