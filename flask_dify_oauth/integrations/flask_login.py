@@ -36,11 +36,16 @@ class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
     """
 
     def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
-        super().init_app(app, add_context_processor)
+        super().init_app(app, add_context_processor=False)
+        if add_context_processor:  # theirs would ask who it is for pages that do not need it
+            app.context_processor(lambda: {"current_user": flask_login.current_user})
         self.anonymous_user = _nobody
         self.unauthorized_handler(_answer)
         self.needs_refresh_handler(_not_fresh)
         flask_login.user_logged_out.connect(_logged_out, app)
+
+    def _update_remember_cookie(self, response: Response) -> Response:
+        return response  # to look whether there is any would read the session of each request
 
     def _load_user(self) -> None:
         # Whatever else Flask-Login would look at (its own session keys, cookies, headers) counts

@@ -11,7 +11,7 @@ from flask import Flask, jsonify, render_template_string, session
 from flask_dify_oauth.access.bearer import Arrived
 from flask_dify_oauth.access.identity import Identity, current_identity
 from flask_dify_oauth.demo import DemoProvider
-from flask_dify_oauth.errors import Forbidden
+from flask_dify_oauth.errors import Forbidden, StoreUnavailable
 from flask_dify_oauth.integrations.flask_login import LoginManager
 from flask_dify_oauth.signals import user_signed_out
 from tests.kit import Browser
@@ -106,12 +106,36 @@ def test_their_login_user_lets_nobody_in_for_the_same_request_either(
     assert browser.open("/theirs").text.startswith("hello Alice")
 
 
+def test_a_page_that_does_not_ask_who_it_is_needs_no_store(app: Flask, browser: Browser) -> None:
+    @app.get("/template")
+    def template() -> str:
+        return render_template_string("a page")
+
+    browser.sign_in()
+    for path in ("/", "/template"):
+        assert "Cookie" not in browser.open(path).vary, path
+
+    def down(key: bytes) -> Any:
+        raise StoreUnavailable("the disk is gone")
+
+    app.extensions["dify_oauth"].sessions.store.read = down
+    assert [browser.open(path).status_code for path in ("/", "/template")] == [200, 200]
+    assert [browser.open(path).status_code for path in ("/theirs", "/private")] == [503, 503]
+
+
 def test_their_remember_cookie_lets_nobody_in(app: Flask, browser: Browser) -> None:
-    app.login_manager.user_loader(lambda _: Identity(issuer="x", subject="mallory"))
+    mallory = Identity(issuer="x", subject="mallory")
+    app.login_manager.user_loader(lambda _: mallory)
+
+    @app.get("/remember")
+    def remember() -> str:
+        return str(flask_login.login_user(mallory, remember=True))
+
     with app.test_request_context():
         cookie = flask_login.encode_cookie("mallory")
     browser.client.set_cookie("remember_token", cookie)
     assert browser.open("/theirs").status_code == 303
+    assert "remember_token" not in str(browser.open("/remember").headers)
 
 
 def test_their_logout_ends_our_session_in_the_store(app: Flask, browser: Browser) -> None:
