@@ -50,9 +50,10 @@ class LoginManager(flask_login.LoginManager):  # type: ignore[misc]
     def _load_user(self) -> None:
         # Whatever else Flask-Login would look at (its own session keys, cookies, headers) counts
         # for nothing.
-        answer: _Answer
+        answer: _Answer = None
         try:
-            answer = guards.turned_away()
+            if current_identity():  # a stranger is one on every page, and sent nowhere yet
+                answer = guards.turned_away()
         except (InvalidRequest, BearerRefused) as error:
             # Another site's write, or a program: nobody, and guarded views say why.
             answer = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import flask_login
@@ -14,7 +15,7 @@ from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import Forbidden, StoreUnavailable
 from flask_dify_oauth.integrations.flask_login import LoginManager
 from flask_dify_oauth.signals import user_signed_out
-from tests.kit import Browser
+from tests.kit import NAVIGATION, Browser, make_app
 
 
 @pytest.fixture
@@ -121,6 +122,21 @@ def test_a_page_that_does_not_ask_who_it_is_needs_no_store(app: Flask, browser: 
     app.extensions["dify_oauth"].sessions.store.read = down
     assert [browser.open(path).status_code for path in ("/", "/template")] == [200, 200]
     assert [browser.open(path).status_code for path in ("/theirs", "/private")] == [503, 503]
+
+
+def test_a_stranger_is_nobody_however_they_reach_an_open_page(tmp_path: Path) -> None:
+    """As a load balancer does, by the address of the machine; only a guard says what is wrong."""
+    app = make_app(tmp_path, EXTERNAL_URL="https://app.example.com")
+    LoginManager(app)
+
+    @app.get("/who")
+    def who() -> str:
+        return str(flask_login.current_user.is_authenticated)
+
+    app.add_url_rule("/theirs", "theirs", flask_login.login_required(lambda: "x"))
+    client, url = app.test_client(), "http://192.0.2.7"
+    assert client.get("/who", headers=NAVIGATION, base_url=url).text == "False"
+    assert client.get("/theirs", headers=NAVIGATION, base_url=url).status_code == 400
 
 
 def test_their_remember_cookie_lets_nobody_in(app: Flask, browser: Browser) -> None:
