@@ -86,6 +86,17 @@ def test_a_store_without_room_for_that_ends_what_there_is(
     assert "sign-ins under way are not stopped" in caplog.text
 
 
+def test_a_clock_that_was_put_back_keeps_nobody_out(
+    browser: Browser, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + 7200)
+        in_code(app, "sign_out_everybody")
+    assert browser.sign_in().headers["Location"] == "/private"
+    assert browser.signed_in
+
+
 def test_it_is_forgotten_when_no_sign_in_can_be_under_way(
     browser: Browser, app: Flask, op: DemoProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
