@@ -214,6 +214,8 @@ class SignIn:
         transaction, identity = opened.transaction, admitted.identity
         current, before = self._sessions.current(), current_identity()
         replaced = self._sessions._get_store_id(current.cookie or "")
+        # If not, somebody ended it while the provider was asked, and has told of that.
+        lived = bool(before) and self._sessions.store.look(replaced) is not None
         try:
             made = self._sessions.start(
                 current,
@@ -232,7 +234,7 @@ class SignIn:
         except SessionLimit as error:
             error.account = account_of(identity)
             raise
-        if before:
+        if lived:
             events.signed_out(before, "replaced", replaced)
         if not made:
             return False

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_dify_oauth import Identity
+from flask_dify_oauth import Identity, current_user
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
-from tests.kit import Browser
+from tests.kit import Browser, Trail
 from tests.login.helpers import ALICE, rows
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -70,6 +70,35 @@ def test_a_sign_in_under_way_comes_to_nothing(
     browser.callback(browser.at_provider(answer.headers["Location"]))
     assert browser.signed_in
     other.close()
+
+
+@pytest.mark.parametrize("by", ["person", "id"])
+def test_a_session_that_ends_meanwhile_is_told_of_once(
+    op: DemoProvider, build: Callable[..., Flask], by: str
+) -> None:
+    trail = Trail()
+    app = build(op.issuer, sink=trail)
+    ended = list[str]()
+
+    @app.before_request
+    def touch() -> None:
+        bool(current_user)  # the session is read before the provider is asked
+
+    browser = Browser(app, op)
+    browser.sign_in()
+    (signed_in,) = trail.take()
+
+    @app.extensions["test.oauth"].on_sign_in
+    def hook(identity: Identity) -> None:
+        if not ended:
+            ended.append(str(signed_in.session))
+            named = ["--issuer", op.issuer, "--subject", ALICE.subject]
+            command(app, *([ended[0]] if by == "id" else named))
+
+    browser.sign_in("/login?next=/private")
+    told = [(r.session, r.reason) for r in trail.take() if r.event == "sign_out"]
+    assert told == [(ended[0], "revoked")]
+    browser.close()
 
 
 def test_a_store_without_room_for_that_ends_what_there_is(
