@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .needs import Need, Needs
 
 __all__ = [
+    "NOT_GIVEN",
     "Arrived",
     "Door",
     "admit",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: in place of a view, where a guard is called for its options alone
+NOT_GIVEN: Any = object()
 
 
 class Arrived(Struct, frozen=True):
@@ -120,7 +124,7 @@ def bearer_required(
     *, machines: bool = False, provider: str | None = None, **needs: Unpack[Needs]
 ) -> Callable[[F], F]: ...
 def bearer_required(
-    view: F | None = None,
+    view: F = NOT_GIVEN,
     *,
     machines: bool = False,
     provider: str | None = None,
@@ -146,4 +150,4 @@ def bearer_required(
 
         needed = needs_of(**needs)
     decorate = guarded(needed, Door(False, provider), people=not machines)
-    return decorate if view is None else decorate(view)
+    return decorate if view is NOT_GIVEN else decorate(view)

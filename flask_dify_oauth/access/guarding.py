@@ -113,6 +113,8 @@ def guarded(
             view.decorators = [*view.decorators, name or decorate]
             _below.add(view)
             return cast(F, view)
+        if not callable(view):  # what some routes leave behind, Flask-Sock's for one
+            raise TypeError(f"a guard is for views, and was given {view!r}; put it below the route")
 
         plain = not inspect.iscoroutinefunction(view)  # asked once, not at every request
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.scaffold import Scaffold
 
+from .bearer import NOT_GIVEN
 from .guarding import gatekeeper, guarded, guarded_by, turned_away
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def login_required(
     *, accept: Iterable[str] = ("session",), machines: bool = False
 ) -> Callable[[F], F]: ...
 def login_required(
-    view: F | None = None, *, accept: Iterable[str] = ("session",), machines: bool = False
+    view: F = NOT_GIVEN, *, accept: Iterable[str] = ("session",), machines: bool = False
 ) -> F | Callable[[F], F]:
     """Let only signed-in people into a view.
 
@@ -57,7 +58,7 @@ def login_required(
     door = _door(accept)
     name = login_required if door is None and not machines else None
     decorate = guarded((), door, people=not machines, name=name)
-    return decorate if view is None else decorate(view)
+    return decorate if view is NOT_GIVEN else decorate(view)
 
 
 def _door(accept: Iterable[str]) -> Door | None:

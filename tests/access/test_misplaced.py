@@ -9,8 +9,14 @@ import pytest
 from flask import Blueprint, Flask
 from flask.views import MethodView
 from flask_smorest import Blueprint as Smorest
+from flask_sock import Sock
 
-from flask_dify_oauth import allow_cross_site_writes, login_required, roles_required
+from flask_dify_oauth import (
+    allow_cross_site_writes,
+    bearer_required,
+    login_required,
+    roles_required,
+)
 from tests.access.helpers import stranger_of
 
 Build = Callable[..., Flask]
@@ -77,6 +83,24 @@ def test_a_guard_above_the_route_of_a_class(build: Build, caplog: pytest.LogCapt
     assert sorted(told(app, caplog)) == ["area.Wrong", "late"]
     assert "open" in stranger_of(app).get("/wrong").text
     assert stranger_of(app).get("/right").status_code == 303
+
+
+def test_a_guard_above_a_route_that_gives_nothing_back_is_refused_at_import(build: Build) -> None:
+    """Flask-Sock's is one: the WebSocket stood open without a word."""
+    app = build()
+    sock = Sock(app)
+
+    guards: list[Any] = [
+        login_required, roles_required("admin"), bearer_required, bearer_required(machines=True),
+        login_required(accept=["session", "bearer"]),
+    ]  # fmt: skip
+    for number, guard in enumerate(guards):
+        with pytest.raises(TypeError, match="put it below the route"):
+
+            @guard
+            @sock.route(f"/{number}", endpoint=str(number))
+            def echo(ws: Any) -> None:
+                """Whoever comes."""
 
 
 def test_what_is_right_or_meant_is_not_told_of(
