@@ -153,7 +153,7 @@ class RedisClient:
         try:
             return self._connected().execute_command(*words)
         except self._failures as error:
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
 
     def settle(self) -> None:
         """Let the server say one thing more.
@@ -182,7 +182,7 @@ class RedisClient:
             except self._missing:
                 return client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
         except self._failures as error:
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
 
     def batch(self, commands: Iterable[Sequence[Any]], *, durable: bool = False) -> list[Any]:
         """The answers to many commands, of which each stands alone; ``durable`` as in `run`."""
@@ -198,7 +198,7 @@ class RedisClient:
                 found = pipeline.execute()
                 answers += found[:-1] if wait else found
         except self._failures as error:
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
         return answers
 
     def keys(self, prefix: bytes) -> Iterable[list[bytes]]:
@@ -213,7 +213,14 @@ class RedisClient:
                     page = []
             yield page
         except self._failures as error:
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        said = str(error)
+        # What does not know AUTH, as a proxy may not, repeats its words in the refusal.
+        for secret in filter(None, (self.address.password, self.address.sentinel_password)):
+            said = said.replace(secret, "***")
+        return StoreUnavailable(f"session store: {type(error).__name__}: {said}")
 
     def find_master(self) -> tuple[str, int] | None:
         """Where the sentinels say that the master is; the one server where there are none."""
@@ -222,13 +229,9 @@ class RedisClient:
         try:
             found: tuple[str, int] = self._client.connection_pool.get_master_address()
         except self._failures as error:
-            raise _unavailable(error) from None
+            raise self._unavailable(error) from None
         return found
 
 
 def _each(text: bytes) -> Iterable[bytes]:
     return (text[i : i + 1] for i in range(len(text)))
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"session store: {type(error).__name__}: {error}")

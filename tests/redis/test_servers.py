@@ -113,6 +113,20 @@ def test_a95_a_server_without_hello_repeats_no_password(
     assert "s3cret" not in caplog.text
 
 
+def test_a95_what_does_not_know_auth_repeats_no_password(tmp_path: Path) -> None:
+    with servers.single(tmp_path, "--rename-command", "AUTH", "") as server:
+        at = f"127.0.0.1:{server.port}"
+        for store in (
+            open_store(f"redis://app:s3cret-word@{at}/0"),
+            open_store(f"redis+sentinel://{at}/people/0", sentinel_password="s3cret-word"),
+        ):
+            with pytest.raises(StoreUnavailable) as caught:
+                store.read(key())
+            assert "'AUTH'" in caught.value.detail
+            assert "s3cret" not in caught.value.detail
+            store.close()
+
+
 def test_over_a_unix_socket(tmp_path: Path) -> None:
     with servers.single(tmp_path, "--unixsocket", str(tmp_path / "r.sock")):
         works(open_store(f"unix://{tmp_path}/r.sock"))
