@@ -157,8 +157,10 @@ class FromProvider:
         self, issuer: str, subject: str | None, sid: str | None, reason: Reason, issued: float = 0.0
     ) -> None:
         seconds = self._settings.under_way
-        tombstones.put_up(self._store, issuer, subject, sid, issued=issued, seconds=seconds)
-        end_told(self._store, issuer, subject, sid, reason)
+        try:
+            tombstones.put_up(self._store, issuer, subject, sid, issued=issued, seconds=seconds)
+        finally:  # a store that is full has no room for the one, and needs none for the other
+            end_told(self._store, issuer, subject, sid, reason)
 
     def _refused(
         self, error: DifyOAuthError, headers: dict[str, str] | None = None, *, logged: bool = False

@@ -10,6 +10,7 @@ from flask import Flask
 
 from flask_dify_oauth import Identity, signals
 from flask_dify_oauth.demo import DemoProvider
+from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner, Stored
 from tests.kit import Browser
 from tests.login.helpers import ALICE, rows
@@ -169,6 +170,18 @@ def test_a_store_that_is_down_is_said_so(app: Flask, op: DemoProvider, teller: T
 
 TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 MICROSOFT = "https://login.microsoftonline.com"
+
+
+def test_a_store_without_room_ends_what_there_is(
+    browser: Browser, app: Flask, op: DemoProvider, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise StoreUnavailable("session store: OutOfMemoryError")
+
+    browser.sign_in()
+    monkeypatch.setattr(app.extensions["dify_oauth"].sessions.store, "remember", full)
+    assert teller.frame(iss=op.issuer, sid=teller.sid_of()).status_code == 503
+    assert not browser.signed_in
 
 
 def test_microsoft_says_sid_alone(build: Build) -> None:
