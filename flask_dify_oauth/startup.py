@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,6 +126,19 @@ def open_sink(settings: Settings, sink: AuditSink | None) -> AuditSink | None:
     return sink
 
 
+def _unreadable(address: RedisAddress) -> Iterator[str]:
+    """A sentence for each file for TLS that cannot be read; no error of a connection names it."""
+    for name in ("ca", "cert", "key"):
+        if (path := getattr(address, name)) is not None:
+            try:
+                Path(path).open("rb").close()
+            except (OSError, ValueError) as error:
+                yield (
+                    f"{PREFIX}SESSION_STORE names {path!r} for {name}, which cannot be read"
+                    f" ({getattr(error, 'strerror', None) or error}); check it."
+                )
+
+
 def open_store(settings: Settings, folder: Path) -> SessionStore:
     """The session store of the settings.
 
@@ -143,6 +157,8 @@ def open_store(settings: Settings, folder: Path) -> SessionStore:
                     " run: pip install 'flask-dify-oauth[redis]'."
                 ]
             )
+        if problems := list(_unreadable(address)):
+            raise ConfigurationError(problems)
         from .sessions.redis import RedisStore
 
         return RedisStore(

@@ -89,6 +89,16 @@ def test_a_store_that_cannot_be_used_is_refused_at_start(tmp_path: Path, kind: s
     assert type(app.session_interface) is SecureCookieSessionInterface
 
 
+def test_files_for_tls_that_cannot_be_read_are_named_at_start(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("there")
+    url = f"rediss://h/0?ca={tmp_path}/ca.pem&cert={tmp_path}/cert.pem&key={tmp_path}"
+    with pytest.raises(ConfigurationError) as caught:
+        DifyOAuth(bare(tmp_path, DIFY_OAUTH_SESSION_STORE=url))
+    ca, key = caught.value.problems
+    assert f"'{tmp_path}/ca.pem' for ca, which cannot be read (No such file" in ca
+    assert f"'{tmp_path}' for key" in key
+
+
 def test_the_store_stands_where_it_was_told_to(tmp_path: Path) -> None:
     store = tmp_path / "new" / "folder" / "s.db"
     app = bare(tmp_path, DIFY_OAUTH_SESSION_STORE=f"sqlite:///{store}")
