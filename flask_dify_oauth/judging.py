@@ -160,7 +160,7 @@ def judge_seconds(value: object, *, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"is {value!r}; write a number of seconds")
     if not least <= value <= most:
-        raise ValueError(f"is out of range; write a number of seconds from {least:g} to {most:g}")
+        raise ValueError(f"is out of range; write a number of seconds from {least} to {most}")
     return float(value)
 
 

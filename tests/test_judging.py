@@ -217,6 +217,11 @@ def test_seconds_that_do_not_pass(value: object) -> None:
     assert "write a number of seconds" in said
 
 
+def test_a_year_of_seconds_is_told_in_digits() -> None:
+    said = refusal(lambda v: j.judge_seconds(v, least=60, most=31_536_000), 1)
+    assert said.endswith("from 60 to 31536000")
+
+
 @pytest.mark.parametrize(
     "name",
     ["client_id", "client_secret", "code", "code_challenge", "code_challenge_method",
