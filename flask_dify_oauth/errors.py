@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "AdminKeyRefused",
@@ -238,6 +238,8 @@ class StoreUnavailable(DifyOAuthError):
 
     code = "store_unavailable"
     status = 503
+    #: sessions that had been ended by then, as a store tells of them
+    ended: tuple[Any, ...] = ()
 
 
 class AuditUnavailable(DifyOAuthError):

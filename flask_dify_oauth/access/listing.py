@@ -168,9 +168,28 @@ def end_everywhere(
     :param actor: who does it, if not the person.
     """
     _stop_sign_ins(store, issuer, subject, sid, under_way)
-    ended = store.delete_found(issuer, subject, sid, keep=keep)
-    _tell_of(ended, reason, actor)
+    ended = list[Ended]()
+    try:
+        _end_found(ended, store, issuer, subject, sid, keep)
+    finally:
+        _tell_of(ended, reason, actor)
     return len(ended)
+
+
+def _end_found(
+    ended: list[Ended],
+    store: SessionStore,
+    issuer: str,
+    subject: str | None,
+    sid: str | None,
+    keep: bytes | None = None,
+) -> None:
+    """End sessions, and add them to those that ended, also where the store gives up half-way."""
+    try:
+        ended += store.delete_found(issuer, subject, sid, keep=keep)
+    except StoreUnavailable as error:
+        ended += error.ended
+        raise
 
 
 def _stop_sign_ins(
@@ -194,16 +213,18 @@ def end_told(
     With a ``sid`` the sessions of that name, and those of the person that have none: they cannot
     be told from it. Without one all of the person.
     """
-    ended = store.delete_found(issuer, None if sid else subject, sid)
-    if sid and subject:
-        ended += _end_nameless(store, issuer, subject)
-    _tell_of(ended, reason)
+    ended = list[Ended]()
+    try:
+        _end_found(ended, store, issuer, None if sid else subject, sid)
+        if sid and subject:
+            _end_nameless(ended, store, issuer, subject)
+    finally:
+        _tell_of(ended, reason)
     return len(ended)
 
 
-def _end_nameless(store: SessionStore, issuer: str, subject: str) -> list[Ended]:
+def _end_nameless(ended: list[Ended], store: SessionStore, issuer: str, subject: str) -> None:
     seen = set[bytes]()
-    ended: list[Ended] = []
     # Until nothing new is listed: a session may get another key meanwhile.
     while fresh := [
         Ended(listed.key, listed.owner)
@@ -211,8 +232,9 @@ def _end_nameless(store: SessionStore, issuer: str, subject: str) -> list[Ended]
         if listed.owner.sid is None and listed.key not in seen
     ]:
         seen.update(one.key for one in fresh)
-        ended += [one for one in fresh if store.delete(one.key)]
-    return ended
+        for one in fresh:
+            if store.delete(one.key):
+                ended.append(one)
 
 
 def _tell_of(ended: list[Ended], reason: Reason, actor: str | None = None) -> None:

@@ -120,6 +120,7 @@ class SessionStore(Protocol):
         """End what :meth:`find` finds.
 
         :param keep: the key of a session that stays.
+        :raises StoreUnavailable: with those in ``ended`` that had been ended before.
         """
 
     def delete_everyone(self) -> Counter[Person | None]:

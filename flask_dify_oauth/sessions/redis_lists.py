@@ -92,7 +92,24 @@ class RedisLists:
         *,
         keep: bytes | None = None,
     ) -> list[Ended]:
-        ended, known = list[Ended](), set[bytes]()
+        ended = list[Ended]()
+        try:
+            self._delete_rounds(ended, issuer, subject, sid, keep)
+        except StoreUnavailable as error:
+            error.ended = tuple(ended)
+            raise
+        return ended
+
+    def _delete_rounds(
+        self,
+        ended: list[Ended],
+        issuer: str,
+        subject: str | None,
+        sid: str | None,
+        keep: bytes | None,
+    ) -> None:
+        """End what is found until nothing is, and add it to those that ended."""
+        known = set[bytes]()
         for _ in range(_ROUNDS):
             _, members = self._members(issuer, subject, sid)
             # Not only those that can be shown: what is in doubt ends as well.
@@ -106,7 +123,7 @@ class RedisLists:
             # A session may get another key meanwhile. It is listed under that before it leaves the
             # old one: when the list has nothing new and nothing was left to end, none was missed.
             if not gone and known.issuperset(members):
-                return ended
+                return
             known.update(members)
         raise StoreUnavailable("session store: sessions of this person get new keys all the time")
 

@@ -250,6 +250,33 @@ def test_one_jti_of_two_clients_are_two_tokens(op: DemoProvider, build: Build) -
         assert not done(teller.tell(token))
 
 
+@pytest.mark.parametrize("method", ["find", "delete_found"])
+def test_what_ended_before_the_store_failed_leaves_its_record(
+    op: DemoProvider, build: Build, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = Trail()
+    app = build(op.issuer, sink=trail)
+    browser, teller = Browser(app, op), Teller(op, app)
+    browser.sign_in()
+    trail.take()
+    store = app.extensions["dify_oauth"].sessions.store
+    both = {"sid": teller.sid_of(), "sub": ALICE.subject}
+    real = store.delete_found
+
+    def breaks_off(*args: Any, **kwargs: Any) -> Any:
+        error = StoreUnavailable("session store: down")
+        if method == "delete_found":
+            error.ended = tuple(real(*args, **kwargs))
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, method, breaks_off)
+        assert not done(teller.tell(**both))
+    assert done(teller.tell(**both))
+    assert [(r.event, r.reason) for r in trail.take()] == [("sign_out", "backchannel")]
+    browser.close()
+
+
 @pytest.mark.parametrize("method", ["take", "remember", "delete_found"])
 def test_a58_a_store_that_fails_fails_the_call_and_the_token_stays_good(
     browser: Browser, app: Flask, teller: Teller, method: str, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flask_dify_oauth.errors import StoreUnavailable
 from flask_dify_oauth.sessions.store import Owner
 from tests.redis import servers
 from tests.redis.conftest import open_store
@@ -54,6 +55,28 @@ def test_the_clock_jumps(make_store: Callable[..., Any], kind: str, hours: Hours
     assert store.take(b"name", time.time() + 60) is False
     store.unlock(b"lock", str(token))
     assert store.lock(b"lock", 60)
+
+
+@pytest.mark.parametrize("kind", ["single", "cluster"])
+def test_what_had_ended_when_a_server_went_away_is_told(
+    make_store: Callable[..., Any], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = make_store(kind), {key() for _ in range(3)}
+    for k in keys:
+        store.create(k, lasting(), b"v", owner=ALICE)
+    members, asked = store._members, list[Any]()
+
+    def once(*args: Any) -> Any:
+        asked.append(args)
+        if len(asked) > 1:
+            raise StoreUnavailable("session store: ConnectionError")
+        return members(*args)
+
+    monkeypatch.setattr(store, "_members", once)
+    with pytest.raises(StoreUnavailable) as caught:
+        store.delete_found(ALICE.issuer, "alice")
+    assert {ended.key for ended in caught.value.ended} == keys
+    assert {ended.owner for ended in caught.value.ended} == {ALICE}
 
 
 @pytest.mark.parametrize("kind", ["single", "oldest"])
