@@ -87,7 +87,7 @@ class _Look:
         prolongs: bool,
     ) -> None:
         self._sessions = sessions
-        self._key = sessions._get_store_id(session.cookie or "")
+        self._key = session.store_key
         self._granted = _granted(identity)
         self._every = every
         self._prolongs = prolongs

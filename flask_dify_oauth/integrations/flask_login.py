@@ -91,6 +91,6 @@ def _logged_out(app: Flask, **data: Any) -> None:
     """``logout_user()`` was called: that person's session ends, in the store too."""
     sessions, identity = current_parts().sessions, current_identity()
     current = sessions.current()
-    key = sessions._get_store_id(current.cookie or "")
+    key = current.store_key
     if sessions.end(current) and identity:
         events.signed_out(identity, "requested", key)

@@ -25,7 +25,7 @@ class Endings:
 
     def end(self, session: Session, identity: Identity, reason: Reason) -> None:
         """End the session of this request."""
-        key = self._sessions._get_store_id(session.cookie or "")
+        key = session.store_key
         if self._sessions.end(session):
             events.signed_out(identity, reason, key)
 

@@ -213,7 +213,7 @@ class SignIn:
 
         transaction, identity = opened.transaction, admitted.identity
         current, before = self._sessions.current(), current_identity()
-        replaced = self._sessions._get_store_id(current.cookie or "")
+        replaced = current.store_key
         # If not, somebody ended it while the provider was asked, and has told of that.
         lived = bool(before) and self._sessions.store.look(replaced) is not None
         try:
@@ -239,7 +239,7 @@ class SignIn:
         if not made:
             return False
         try:
-            events.signed_in(identity, self._sessions._get_store_id(current.cookie or ""))
+            events.signed_in(identity, current.store_key)
         except AuditUnavailable:
             self._sessions.end(current)
             raise

@@ -156,7 +156,7 @@ class SignOut:
     def _end(self, request: Request, identity: Identity, wish: Wish) -> Response:
         current = self._sessions.current()
         vault = self._sessions.tokens(current)
-        key = self._sessions._get_store_id(current.cookie or "")
+        key = current.store_key
         devices = wish.scope == "devices"
         if devices:
             from ..access.listing import end_everywhere

@@ -85,7 +85,7 @@ class Outgoing:
             def subject() -> str:
                 return str(incoming)
         else:
-            bound_to = parts.sessions._get_store_id(session.cookie or "").hex()
+            bound_to = session.store_key.hex()
             subject = parts.tokens.access_token
         return self._token(
             who.provider,

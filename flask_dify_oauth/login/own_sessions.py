@@ -69,7 +69,7 @@ class OwnSessions:
     def answer(self, request: Request) -> Response:
         """The page, or what its form asks for."""
         identity, current = current_identity(), self._sessions.current()
-        mine = self._sessions._get_store_id(current.cookie or "")
+        mine = current.store_key
         here = self._addresses.route(request, "/sessions")
         if request.method != "POST":
             return self._page(request, identity, mine)

@@ -27,6 +27,7 @@ from ..errors import (
     TokenRefused,
 )
 from ..sessions.interface import SessionInterface
+from ..sessions.moving import refresh_lock_name
 from ..sessions.session import Session
 from ..sessions.vault import open_vault, seal_vault
 from ..settings import Settings
@@ -134,8 +135,7 @@ class Tokens:
 
         :raises NotSignedIn: the session has ended.
         """
-        key = self._sessions._get_store_id(session.cookie or "")
-        sealed = self._sessions.store.read_vault(key)
+        sealed = self._sessions.store.read_vault(session.store_key)
         if sealed is None or session.cookie is None:
             raise NotSignedIn("the session has ended meanwhile", next_url=self._here())
         return Held(sealed, open_vault(session.cookie, sealed))
@@ -185,7 +185,7 @@ class Tokens:
         started = time.monotonic()
         with self.sparing.noting(provider):
             client.metadata()  # not under the lock, which is as long as one request alone
-        store, name = self._sessions.store, self._sessions.refresh_lock_name(session.cookie or "")
+        store, name = self._sessions.store, refresh_lock_name(session.store_key)
         pause = 0.02
         while (token := self._lock(name, started)) is None:
             if not wait:
@@ -274,10 +274,8 @@ class Tokens:
 
     def write(self, session: Session, held: Held, vault: dict[str, Any]) -> Held | None:
         """Replace the vault; None where another did so before, or the session has ended."""
-        cookie = session.cookie or ""
-        sealed = seal_vault(cookie, vault)
-        key = self._sessions._get_store_id(cookie)
-        written = self._sessions.store.write_vault(key, sealed, held.sealed)
+        sealed = seal_vault(session.cookie or "", vault)
+        written = self._sessions.store.write_vault(session.store_key, sealed, held.sealed)
         return Held(sealed, vault) if written else None
 
     def _gone(

@@ -32,13 +32,13 @@ def write_at_once(
         now = record.decode(current) or {}
         return current if now.get(order, 0) > values[order] else record.encode({**now, **values})
 
-    key = sessions._get_store_id(session.cookie or "")
-    sessions.store.update(key, change, time.time() + sessions._idle, session.stored)
+    idle_until = time.time() + sessions.idle_lifetime
+    sessions.store.update(session.store_key, change, idle_until, session.stored)
 
 
 def read_again(sessions: SessionInterface, session: Session, names: Iterable[str]) -> bool:
     """Let this request see what the store has under these names now; False: it has ended."""
-    stored = sessions.store.read(sessions._get_store_id(session.cookie or ""))
+    stored = sessions.store.read(session.store_key)
     now = None if stored is None else record.decode(stored.record)
     if now is None or session.stored is None:
         return False

@@ -76,16 +76,14 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         super().__init__(app, key_prefix="", permanent=False)
         del self.serializer  # the base class's would unpickle what it cannot read
         self.store = store
-        self._idle = idle_lifetime
-        self._absolute = absolute_lifetime
+        self.idle_lifetime, self._absolute = idle_lifetime, absolute_lifetime
         #: a session is not written again for sliding before so many seconds have passed
         self._slide = min(60.0, idle_lifetime / 20)
         self._on_failure, self.refresh_lock = on_failure, refresh_lock
         self._limit, self._person = limit, person
         self._on_limit, self._on_change = on_limit, on_change
         self.cookie_name = cookies.guarded_name(app.config["SESSION_COOKIE_NAME"], https=https)
-        self._binding = binding
-        self._secure = https
+        self._binding, self._secure = binding, https
 
     def get_cookie_name(self, app: Flask) -> str:
         return self.cookie_name
@@ -109,13 +107,17 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     def open_session(self, app: Flask, request: Request) -> Session:
         return Session(self, request)
 
+    def key_of(self, cookie: str) -> bytes:
+        """The store's key of a session: who reads it there cannot make the cookie of it."""
+        return hashlib.sha256(self._binding + cookie.encode()).digest()
+
     def load(self, session: Session, request: Request) -> dict[str, Any]:
         """The data of the session that the browser's cookie names, else an empty one."""
         values = cookies.named(request, self.cookie_name)
         if len(values) != 1 or not _COOKIE.fullmatch(values[0]):
             return {}
         read = self.store.read if session.slides else self.store.look
-        stored = read(self._get_store_id(values[0]))
+        stored = read(self.key_of(values[0]))
         data = None if stored is None else record.decode(stored.record)
         if data is None:
             return {}
@@ -147,10 +149,10 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         now, data = time.time(), session.data()
         if session.cookie is None:
             if session.modified and not session.empty:
-                self._create(session, data, now)
+                self.create(session, data, now)
         elif session.modified:
             before = record.decode(session.stored.record) if session.stored else None
-            key = self._get_store_id(session.cookie)
+            key = session.store_key
             if session.empty:
                 changed = self.end(session)
             elif self._person in (before or {}) and self._person not in data:
@@ -162,28 +164,29 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
                 self._on_change(before or {}, data, key)
         elif session.stored and session.slides and self._due(session.stored, now):
             try:
-                self.store.touch(self._get_store_id(session.cookie), now + self._idle)
+                self.store.touch(session.store_key, now + self.idle_lifetime)
             except StoreUnavailable as error:  # costs the session a minute, not the answer
                 _logger.warning("session not prolonged: %s", error.logged)
 
     def prolong(self, key: bytes, stored: Stored, now: float) -> None:
         """Let a session idle anew, where that has moved far enough to be written."""
         if self._due(stored, now):
-            self.store.touch(key, now + self._idle)
+            self.store.touch(key, now + self.idle_lifetime)
 
     def _due(self, stored: Stored, now: float) -> bool:
-        return min(now + self._idle, stored.ends_at) - stored.idle_until >= self._slide
+        return min(now + self.idle_lifetime, stored.ends_at) - stored.idle_until >= self._slide
 
-    def _create(self, session: Session, data: dict[str, Any], now: float) -> None:
+    def create(self, session: Session, data: dict[str, Any], now: float) -> None:
+        """Begin a session of nobody that holds these data."""
         cookie, stored = secrets.token_urlsafe(32), self._lifetimes(data, now)
-        self.store.create(self._get_store_id(cookie), stored, None)
+        self.store.create(self.key_of(cookie), stored, None)
         session.become(data, cookie, stored)
 
     def _lifetimes(
         self, data: Mapping[str, Any], now: float, ends_at: float | None = None
     ) -> Stored:
         ends_at = min(now + self._absolute, math.inf if ends_at is None else ends_at)
-        return Stored(record.encode(data), min(now + self._idle, ends_at), ends_at)
+        return Stored(record.encode(data), min(now + self.idle_lifetime, ends_at), ends_at)
 
     def _send_cookie(self, app: Flask, session: Session, response: Response) -> None:
         attributes = cookies.attributes(https=self._secure)
@@ -217,14 +220,14 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         from .tombstones import buried
 
         session.data()
-        old = session.cookie and self._get_store_id(session.cookie)
+        old = session.store_key if session.cookie else None
         cookie = secrets.token_urlsafe(32)
-        key, stored = self._get_store_id(cookie), self._lifetimes(data, time.time(), ends_at)
+        key, stored = self.key_of(cookie), self._lifetimes(data, time.time(), ends_at)
         over = self.store.create(
             key,
             stored,
             seal_vault(cookie, tokens),
-            replaces=old or None,
+            replaces=old,
             owner=owner,
             note=note,
             limit=self._limit,
@@ -245,7 +248,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         session.data()
         if session.cookie is None:
             return False
-        ended = end_moving(self.store, self._get_store_id(session.cookie))
+        ended = end_moving(self.store, session.store_key)
         session.become({}, None, None)
         return ended
 
@@ -264,22 +267,17 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         else:
             session.become({}, None, None)
 
-    def refresh_lock_name(self, cookie: str) -> bytes:
-        """The name in the store that whoever refreshes this session's tokens holds."""
-        return hashlib.sha256(b"dify-oauth refresh" + self._get_store_id(cookie)).digest()
-
     def tokens(self, session: Session) -> dict[str, Any]:
         """The tokens in the session's vault; none for a session without one."""
         session.data()
         if session.cookie is None:
             return {}
-        sealed = self.store.read_vault(self._get_store_id(session.cookie))
+        sealed = self.store.read_vault(session.store_key)
         return {} if sealed is None else open_vault(session.cookie, sealed)
 
     # What Flask-Session's base class names, in terms of our store.
 
-    def _get_store_id(self, sid: str) -> bytes:
-        return hashlib.sha256(self._binding + sid.encode()).digest()
+    _get_store_id = key_of
 
     def _retrieve_session_data(self, store_id: bytes) -> dict[str, Any] | None:
         stored = self.store.read(store_id)
@@ -295,6 +293,6 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         session.stored = self.store.update(
             store_id,
             lambda current: record.merge(current, before or {}, data),
-            time.time() + self._idle,
+            time.time() + self.idle_lifetime,
             session.stored,
         )

@@ -26,5 +26,5 @@ def leave(interface: SessionInterface, session: Session, now: float) -> bool:
     if not interface.end(session):
         return False
     if rest.keys() - {"_permanent"}:
-        interface._create(session, rest, now)
+        interface.create(session, rest, now)
     return True

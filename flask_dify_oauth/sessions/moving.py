@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .interface import SessionInterface
     from .protocol import SessionStore
 
-__all__ = ["end_moving", "move"]
+__all__ = ["end_moving", "move", "refresh_lock_name"]
 
 #: how often a new id is tried for while somebody changes the vault
 _MOVES = 5
@@ -47,6 +47,14 @@ def _successor(key: bytes) -> bytes:
     return hashlib.sha256(b"dify-oauth successor" + key).digest()
 
 
+def refresh_lock_name(key: bytes) -> bytes:
+    """The name in the store that whoever refreshes a session's tokens holds.
+
+    :param key: the session's in the store.
+    """
+    return hashlib.sha256(b"dify-oauth refresh" + key).digest()
+
+
 def move(interface: SessionInterface, old: str) -> str | None:
     """Give a session a new cookie; None when it has ended in the meantime.
 
@@ -56,13 +64,13 @@ def move(interface: SessionInterface, old: str) -> str | None:
     :param old: the cookie's value until now.
     """
     new = secrets.token_urlsafe(32)
-    with _refresh_held(interface, old):
+    with _refresh_held(interface, interface.key_of(old)):
         return new if _moved(interface, old, new) else None
 
 
 def _moved(interface: SessionInterface, old: str, new: str) -> bool:
     store = interface.store
-    old_key, new_key = interface._get_store_id(old), interface._get_store_id(new)
+    old_key, new_key = interface.key_of(old), interface.key_of(new)
     store.remember([_successor(old_key)], new_key, time.time() + _KNOWN)
     for _ in range(_MOVES):
         sealed = store.read_vault(old_key)
@@ -76,8 +84,8 @@ def _moved(interface: SessionInterface, old: str, new: str) -> bool:
 
 
 @contextlib.contextmanager
-def _refresh_held(interface: SessionInterface, cookie: str) -> Iterator[None]:
-    store, name = interface.store, interface.refresh_lock_name(cookie)
+def _refresh_held(interface: SessionInterface, key: bytes) -> Iterator[None]:
+    store, name = interface.store, refresh_lock_name(key)
     until, token = time.monotonic() + interface.refresh_lock, store.lock(name, _HELD)
     while token is None and time.monotonic() < until:
         time.sleep(0.05)

@@ -45,6 +45,11 @@ class Session(SessionMixin):
         self.send_cookie = False
 
     @property
+    def store_key(self) -> bytes:
+        """The store's key of the session; one that is nobody's where there is no session."""
+        return self._interface.key_of(self.cookie or "")
+
+    @property
     def loaded(self) -> bool:
         """Whether the session was touched."""
         return self._data is not None

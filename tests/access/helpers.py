@@ -34,7 +34,7 @@ def put_session(app: Flask, data: dict[str, Any]) -> str:
     cookie = secrets.token_urlsafe(32)
     sessions, ends = app.extensions["dify_oauth"].sessions, time.time() + 3600
     stored = Stored(record.encode(data), ends, ends)
-    sessions.store.create(sessions._get_store_id(cookie), stored, None)
+    sessions.store.create(sessions.key_of(cookie), stored, None)
     return cookie
 
 

@@ -50,7 +50,7 @@ def store_of(app: Flask) -> SessionStore:
 
 
 def key_of(app: Flask, cookie: str) -> bytes:
-    key: bytes = app.extensions["dify_oauth"].sessions._get_store_id(cookie)
+    key: bytes = app.extensions["dify_oauth"].sessions.key_of(cookie)
     return key
 
 

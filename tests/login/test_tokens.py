@@ -12,6 +12,7 @@ import pytest
 from flask import Flask, Response, jsonify
 
 from flask_dify_oauth.demo import DemoProvider
+from flask_dify_oauth.sessions.moving import refresh_lock_name
 from flask_dify_oauth.sessions.vault import seal_vault
 from tests.kit import Browser
 from tests.load import SLACK
@@ -279,7 +280,7 @@ def test_a_holder_that_died_blocks_for_a_bounded_time(
     parts, cookie = app.extensions["dify_oauth"], cookie_of(inside)
     expire(app, cookie)
     assert parts.settings.refresh_lock <= 6 * parts.settings.http_timeout
-    name = parts.sessions.refresh_lock_name(cookie)
+    name = refresh_lock_name(parts.sessions.key_of(cookie))
     assert store_of(app).lock(name, 0.5)
     started = time.monotonic()
     assert ask(app, cookie)[0] == 200

@@ -81,7 +81,7 @@ def test_older_news_change_nothing_and_other_keys_survive(two: Two) -> None:
         assert not session.modified
         session["mine"] = 1
         spread("newest", 3e9)  # by another request, which this one's saving must not undo
-        sessions._upsert_session(None, session, sessions._get_store_id(session.cookie))
+        sessions._upsert_session(None, session, sessions.key_of(session.cookie))
     assert other.fetch("/kept").json == "theirs"
     with one.app.test_request_context(headers=headers):
         found = dict(sessions.current())

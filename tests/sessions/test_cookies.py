@@ -82,7 +82,7 @@ def test_the_store_never_sees_the_cookie(site: Site) -> None:
     site.get("/set/a/1")
     site.get("/tokens")
     cookie = site.cookie or ""
-    digest = site.app.session_interface._get_store_id(cookie)  # type: ignore[attr-defined]
+    digest = site.app.session_interface.key_of(cookie)  # type: ignore[attr-defined]
     assert digest != hashlib.sha256(cookie.encode()).digest()
     assert {row[0] for row in site.rows()} == {digest}
     assert set(site.spy.keys) == {digest}

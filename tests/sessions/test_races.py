@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flask_dify_oauth.sessions.moving import refresh_lock_name
 from flask_dify_oauth.sessions.vault import seal_vault
 from tests.sessions.conftest import Hours, Site
 
@@ -29,7 +30,7 @@ def test_a_request_in_flight_does_not_revive_an_ended_session(
     answer = site.in_flight(f"/slow/{what}/who", cookie, lambda: site.get(end))
     assert answer.status_code == 200
     assert answer.text == "alice"
-    assert all(row[0] != site.interface._get_store_id(cookie) for row in site.rows())
+    assert all(row[0] != site.interface.key_of(cookie) for row in site.rows())
     assert site.get("/read", site.with_cookie(cookie)).json == {}
     assert site.get("/tokens", site.with_cookie(cookie)).json == {}
     for row in site.rows():  # what a regenerated request began is no continuation
@@ -87,7 +88,8 @@ def test_a_new_id_waits_for_as_long_as_a_refresh_may_last(
 ) -> None:
     """What a refresh brings belongs to the new id; without it that has a token that is spent."""
     cookie, store = begin(site), site.interface.store
-    key, name = site.interface._get_store_id(cookie), site.interface.refresh_lock_name(cookie)
+    key = site.interface.key_of(cookie)
+    name = refresh_lock_name(key)
     token, patience = store.lock(name, 60), site.app.extensions["dify_oauth"].settings.refresh_lock
     now = time.monotonic()
 
@@ -202,7 +204,7 @@ def test_log_out_while_many_requests_write(site: Site) -> None:
         stop.set()
 
     run_all([*(lambda number=number: write(number) for number in range(4)), log_out])
-    digest = site.interface._get_store_id(cookie)
+    digest = site.interface.key_of(cookie)
     assert all(row[0] != digest for row in site.rows())
     assert all(b"alice" not in row[1] for row in site.rows())
     assert site.rows("vault") == []

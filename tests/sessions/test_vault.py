@@ -150,7 +150,7 @@ def test_the_base_class_and_its_serializer_that_unpickles(site: Site) -> None:
 
 def test_flask_sessions_own_names_reach_our_store(site: Site) -> None:
     site.get("/in")
-    key = site.interface._get_store_id(site.cookie or "")
+    key = site.interface.key_of(site.cookie or "")
     assert site.interface._retrieve_session_data(key) == {"who": "alice"}
     site.interface._delete_session(key)
     assert site.interface._retrieve_session_data(key) is None
