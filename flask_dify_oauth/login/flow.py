@@ -22,6 +22,7 @@ from ..errors import (
     TransactionLost,
 )
 from ..sessions.interface import SessionInterface
+from ..sessions.moving import lives
 from ..sessions.session import Session
 from ..sessions.store import Owner
 from ..sessions.tombstones import Birth
@@ -215,7 +216,7 @@ class SignIn:
         current, before = self._sessions.current(), current_identity()
         replaced = current.store_key
         # If not, somebody ended it while the provider was asked, and has told of that.
-        lived = bool(before) and self._sessions.store.look(replaced) is not None
+        lived = bool(before) and lives(self._sessions.store, replaced)
         try:
             made = self._sessions.start(
                 current,

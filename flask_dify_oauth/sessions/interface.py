@@ -8,6 +8,7 @@ that it came with.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -27,11 +28,11 @@ from .leaving import leave
 from .moving import end_moving, move
 from .session import Session, current_session
 from .store import Ended, Limit, Owner, Stored
+from .tombstones import Birth, buried
 from .vault import open_vault, seal_vault
 
 if TYPE_CHECKING:
     from .protocol import SessionStore
-    from .tombstones import Birth
 
 __all__ = ["SessionInterface"]
 
@@ -217,8 +218,6 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         :return: False, and nobody signed in, when the provider logged them out meanwhile.
         :raises SessionLimit: the owner has too many; all is as it was.
         """
-        from .tombstones import buried
-
         session.data()
         old = session.store_key if session.cookie else None
         cookie = secrets.token_urlsafe(32)
@@ -232,8 +231,10 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             note=note,
             limit=self._limit,
         )
-        if over:
-            self._on_limit(over)
+        self._on_limit(over)
+        with contextlib.suppress(StoreUnavailable):
+            if old:  # it may have got another key since this request read it
+                end_moving(self.store, old)
         if owner is not None and birth is not None and buried(self.store, key, owner, birth):
             session.become({}, None, None)
             return False

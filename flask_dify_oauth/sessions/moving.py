@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .interface import SessionInterface
     from .protocol import SessionStore
 
-__all__ = ["end_moving", "move", "refresh_lock_name"]
+__all__ = ["end_moving", "lives", "move", "refresh_lock_name"]
 
 #: how often a new id is tried for while somebody changes the vault
 _MOVES = 5
@@ -36,6 +36,16 @@ def end_moving(store: SessionStore, key: bytes) -> bool:
     :return: whether it was living until then.
     """
     while not store.delete(key):
+        found = store.recall([_successor(key)])
+        if not found:
+            return False
+        key = found[0]
+    return True
+
+
+def lives(store: SessionStore, key: bytes) -> bool:
+    """Whether a session is living, also where it has got another key a moment ago."""
+    while store.look(key) is None:
         found = store.recall([_successor(key)])
         if not found:
             return False

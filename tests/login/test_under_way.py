@@ -12,8 +12,9 @@ from flask import Flask
 from flask_dify_oauth import Identity, current_user
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
+from flask_dify_oauth.sessions.moving import move
 from tests.kit import Browser, Trail
-from tests.login.helpers import ALICE, rows
+from tests.login.helpers import ALICE, cookies, rows
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 Way = Callable[[Flask, DemoProvider, Browser], Any]
@@ -72,7 +73,7 @@ def test_a_sign_in_under_way_comes_to_nothing(
     other.close()
 
 
-@pytest.mark.parametrize("by", ["person", "id"])
+@pytest.mark.parametrize("by", ["person", "id", "moved"])
 def test_a_session_that_ends_meanwhile_is_told_of_once(
     op: DemoProvider, build: Callable[..., Flask], by: str
 ) -> None:
@@ -87,17 +88,24 @@ def test_a_session_that_ends_meanwhile_is_told_of_once(
     browser = Browser(app, op)
     browser.sign_in()
     (signed_in,) = trail.take()
+    cookie = cookies(browser.client)["session"]
 
     @app.extensions["test.oauth"].on_sign_in
     def hook(identity: Identity) -> None:
         if not ended:
             ended.append(str(signed_in.session))
             named = ["--issuer", op.issuer, "--subject", ALICE.subject]
-            command(app, *([ended[0]] if by == "id" else named))
+            if by == "moved":  # and so replaced all the same
+                assert move(app.extensions["dify_oauth"].sessions, cookie)
+            else:
+                command(app, *([ended[0]] if by == "id" else named))
 
     browser.sign_in("/login?next=/private")
     told = [(r.session, r.reason) for r in trail.take() if r.event == "sign_out"]
-    assert told == [(ended[0], "revoked")]
+    assert told == [(ended[0], "replaced" if by == "moved" else "revoked")]
+    if by == "moved":
+        assert browser.signed_in
+        assert rows(app) == 1
     browser.close()
 
 

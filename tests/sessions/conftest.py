@@ -120,6 +120,8 @@ def add_views(site: Site) -> None:
         elif what == "regenerate":
             interface.regenerate(current())
             session[key] = "slow"
+        elif what == "in":
+            interface.start(current(), {"who": "bob"}, {})
         elif what == "end":
             return str(interface.end(current()))
         elif what == "clear":

@@ -74,6 +74,15 @@ def test_what_gets_another_id_while_it_is_ended_is_over(site: Site, end: str, ti
     assert site.rows() == site.rows("vault") == []
 
 
+def test_what_gets_another_id_while_it_is_replaced_is_over(site: Site) -> None:
+    cookie = begin(site)
+    site.in_flight("/slow/in/who", cookie, lambda: site.get("/regenerate"))
+    assert site.cookie != cookie
+    assert site.get("/read").json == {}
+    (row,) = site.rows()
+    assert b"bob" in row[1]
+
+
 def test_regenerated_twice_at_once_it_has_one_successor(site: Site) -> None:
     cookie = begin(site)
     answer = site.in_flight("/slow/regenerate/a", cookie, lambda: site.get("/regenerate"))
