@@ -108,7 +108,7 @@ def explain(
     who = replace(
         who, roles=who.roles + roles, groups=who.groups + groups, scopes=who.scopes + scopes
     )
-    told = _explained(_policy(), method.upper(), path, who)
+    told = _explained(_policy(), method.upper(), path, who, by_token=bool(who) and person is None)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:
@@ -120,7 +120,13 @@ def explain(
         click.get_current_context().exit(1)
 
 
-def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[str, Any]:
+def _explained(
+    policy: Policy, method: str, target: str, who: Identity, *, by_token: bool
+) -> dict[str, Any]:
+    """What becomes of a request, and why.
+
+    :param by_token: whether the person may come with an access token, and not by a session alone.
+    """
     told: dict[str, Any] = {"request": f"{method} {target}", "person": _described(who)}
     try:
         # As it came over the wire, or, with characters that no wire carries, as it is routed.
@@ -135,6 +141,9 @@ def _explained(policy: Policy, method: str, target: str, who: Identity) -> dict[
     told["rule"] = "none" if rule is CLOSED else f"{rule.number}: {rule}"
     if before := [f"{r.number}: {r}" for r in policy.passed_over(method, path)]:
         told["passed over"] = before
+    if "session" not in rule.accept and not by_token:
+        reason = "an access token alone opens this"
+        return told | {"decision": "refused, 401 no_token", "reason": reason}
     refused = rule.refusal(who)
     if refused is None:
         told["decision"] = "open"

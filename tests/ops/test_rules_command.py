@@ -122,6 +122,26 @@ def test_explain_as_somebody_who_is_signed_in(app: Flask, op: DemoProvider) -> N
     assert "Nobody of the name 'carol' signed in" in result.stderr
 
 
+def test_a_session_opens_nothing_that_a_token_alone_opens(build: Build, op: DemoProvider) -> None:
+    rules = [
+        {"path": "/api/**", "roles": ["admin"], "accept": ["bearer"]},
+        {"path": "/**", "roles": ["admin"], "accept": ["session", "bearer"]},
+    ]
+    app = build(op.issuer, PATH_RULES=rules, API_AUDIENCE="notes-api")
+    alice = Browser(app, op)
+    alice.sign_in("/")
+    answer = alice.fetch("/api/x")
+    assert (answer.status_code, answer.json["error"]) == (401, "no_token")
+    for words in (("--as", "alice"), ()):
+        told = explain(app, "GET", "/api/x", *words)
+        assert told["rule"].startswith("1: ")
+        assert told["decision"] == "refused, 401 no_token"
+        assert told["reason"] == "an access token alone opens this"
+    assert explain(app, "GET", "/api/x", "--role", "admin")["decision"] == "open"
+    assert explain(app, "GET", "/x", "--as", "alice")["decision"] == "open"
+    alice.close()
+
+
 def test_without_rules_it_says_so(build: Build) -> None:
     for words in (["list"], ["explain", "GET", "/"]):
         result = run(build(), *words)
