@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from werkzeug.test import Client
 
+from flask_dify_oauth import DifyOAuth, bearer_required
 from tests.access.helpers import client_of
 from tests.attacks.provider import Provider
 
@@ -33,6 +35,27 @@ def desk(op: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     made.other = names["application"]
     yield made
     names["app"].extensions["dify_oauth"].sessions.store.close()
+
+
+@pytest.mark.usefixtures("desk")
+def test_clients_find_the_way_in_with_the_audience_of_the_document() -> None:
+    text = DOCUMENT.read_text()
+    (audience,) = re.findall(r"export FLASK_DIFY_OAUTH_API_AUDIENCE=(.+)", text)
+    (address,) = re.findall(r"^GET (/\.well-known/\S+)", text, re.MULTILINE)
+    (shown,) = re.findall(r'^\{"resource": "(.+?)"', text, re.MULTILINE)
+    app = Flask("found")
+    app.config.from_prefixed_env()
+    app.config |= {
+        "DIFY_OAUTH_API_AUDIENCE": audience,
+        "DIFY_OAUTH_EXTERNAL_URL": "https://app.example.com",
+    }
+    DifyOAuth(app)
+    app.add_url_rule("/notes", "notes", bearer_required(lambda: "notes"))
+    client = app.test_client()
+    assert client.get(address).get_json(force=True)["resource"] == shown
+    challenge = client.get("/notes").headers["WWW-Authenticate"]
+    assert f'resource_metadata="{shown}{address}"' in challenge
+    app.extensions["dify_oauth"].sessions.store.close()
 
 
 def test_the_program(desk: Desk) -> None:
