@@ -7,7 +7,6 @@ id, its data and its absolute end stay.
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 from flask import Request, Response, request
@@ -20,7 +19,7 @@ from ..errors import (
     StepUpNeeded,
 )
 from ..sessions.interface import SessionInterface
-from ..sessions.session import Session
+from ..sessions.session import Session, mark_of
 from .address import Addresses
 from .clients import Clients
 from .endings import Endings
@@ -32,7 +31,7 @@ from .tokens import Tokens
 from .transaction import Transactions
 from .watching import DUE
 
-__all__ = ["TRIED", "BrowserCheck", "mark_of"]
+__all__ = ["TRIED", "BrowserCheck", "check_mark_of"]
 
 #: where the session keeps how many checks in a row did not come back, and when the last began
 TRIED = "_dify_oauth_tried"
@@ -148,7 +147,7 @@ class BrowserCheck:
             attempt=0,
             max_age=None,
             extras={},
-            session=mark_of(session),
+            session=check_mark_of(session),
         )
         url = client.authorization_url(
             redirect_uri=opened.transaction.redirect_uri,
@@ -163,6 +162,6 @@ class BrowserCheck:
         return response
 
 
-def mark_of(session: Session) -> str:
-    """Names the session without telling its cookie."""
-    return hashlib.sha256(f"check {session.cookie}".encode()).hexdigest()[:32]
+def check_mark_of(session: Session) -> str:
+    """What a check's transaction calls the session; short, since cookies must fit a header."""
+    return mark_of(session, "check")[:32]

@@ -26,7 +26,7 @@ from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 from .address import Addresses
 from .admission import Admission
-from .browser_check import TRIED, mark_of
+from .browser_check import TRIED, check_mark_of
 from .endings import Endings
 from .flow import STATE
 from .news import note_none, spread
@@ -78,7 +78,7 @@ class CheckAnswer:
         """
         identity, session = current_identity(), self._sessions.current()
         next_url = opened.transaction.next_url
-        if not identity or mark_of(session) != opened.transaction.session:
+        if not identity or check_mark_of(session) != opened.transaction.session:
             return see_other(next_url)  # it is about a session that is another's now, or no more
         code = answer["code"]
         if code is None:
@@ -154,13 +154,7 @@ class CheckAnswer:
         """Judge the person anew and put the tokens in place of those before, as after a refresh."""
         from ..oidc.grants import Renewal
 
-        answer = Renewal(
-            tokens.access_token,
-            tokens.id_token,
-            tokens.refresh_token,
-            tokens.expires_at,
-            tokens.scope,
-        )
+        answer = Renewal(**asdict(tokens))
         held = self._tokens.read(session)
         try:
             told = self._admission.readmit(client, identity, answer, claims, claims)

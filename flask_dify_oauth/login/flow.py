@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..sessions.interface import SessionInterface
 from ..sessions.moving import lives
-from ..sessions.session import Session
+from ..sessions.session import Session, data_of_application
 from ..sessions.store import Owner
 from ..sessions.tombstones import Birth
 from .address import Addresses
@@ -293,4 +293,4 @@ def _kept(session: Session, identity: Identity) -> dict[str, Any]:
     before = current_identity()
     if (before.issuer, before.subject) != (identity.issuer, identity.subject):
         return {}
-    return {k: v for k, v in session.data().items() if not k.startswith("_dify_oauth")}
+    return data_of_application(session)

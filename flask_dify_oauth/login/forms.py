@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from flask import Request
 from werkzeug.datastructures import MultiDict
 
 from ..sealing import BrokenSeal, Keyring
 from ..sessions.interface import SessionInterface
+from ..sessions.session import mark_of
 
 __all__ = ["Forms", "form_of"]
 
@@ -38,7 +37,7 @@ class Forms:
 
     def fields(self) -> dict[str, str]:
         """Hidden fields for our own form: it sends no origin, and old browsers no metadata."""
-        return {"token": self._keyring.sign(self._purpose, self._session_mark())}
+        return {"token": self._keyring.sign(self._purpose, self._mark())}
 
     def are_ours(self, request: Request, *, foreign: bool) -> bool:
         """Whether the person sent this POST from a page of this application.
@@ -52,8 +51,7 @@ class Forms:
             mark, _, _ = self._keyring.unsign(self._purpose, form_of(request).get("token", ""))
         except BrokenSeal:
             return False
-        return bool(mark == self._session_mark())
+        return bool(mark == self._mark())
 
-    def _session_mark(self) -> str:
-        """Names the session without telling its cookie."""
-        return hashlib.sha256(f"form {self._sessions.current().cookie}".encode()).hexdigest()
+    def _mark(self) -> str:
+        return mark_of(self._sessions.current(), "form")

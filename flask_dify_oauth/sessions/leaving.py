@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .session import Session, data_of_application
+
 if TYPE_CHECKING:
     from .interface import SessionInterface
-    from .session import Session
 
 __all__ = ["leave"]
-
-#: what the package itself keeps in sessions, all of it about the person
-_OURS = "_dify_oauth"
 
 
 def leave(interface: SessionInterface, session: Session, now: float) -> bool:
@@ -22,7 +20,7 @@ def leave(interface: SessionInterface, session: Session, now: float) -> bool:
 
     :return: False when it had ended already; then nothing goes on.
     """
-    rest = {name: v for name, v in session.data().items() if not name.startswith(_OURS)}
+    rest = data_of_application(session)
     if not interface.end(session):
         return False
     if rest.keys() - {"_permanent"}:

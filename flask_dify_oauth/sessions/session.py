@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ from .store import Stored
 if TYPE_CHECKING:
     from .interface import SessionInterface
 
-__all__ = ["Session", "current_session"]
+__all__ = ["Session", "current_session", "data_of_application", "mark_of"]
+
+#: what the names of the package's own values begin with; all of these are about the person
+_OURS = "_dify_oauth"
 
 
 class Session(SessionMixin):
@@ -124,3 +128,13 @@ def current_session() -> Session | None:
     """The session of this request; None where the application has put another kind in its place."""
     current = flask_session._get_current_object()  # type: ignore[attr-defined]
     return current if isinstance(current, Session) else None
+
+
+def data_of_application(session: Session) -> dict[str, Any]:
+    """What the application itself keeps in a session."""
+    return {k: v for k, v in session.data().items() if not k.startswith(_OURS)}
+
+
+def mark_of(session: Session, purpose: str) -> str:
+    """Names a session for one purpose, without telling its cookie."""
+    return hashlib.sha256(f"{purpose} {session.cookie}".encode()).hexdigest()
