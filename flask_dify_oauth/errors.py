@@ -18,6 +18,7 @@ __all__ = [
     "InvalidRequest",
     "Missing",
     "NotSignedIn",
+    "PeopleOnly",
     "ProviderRefused",
     "ProviderUnavailable",
     "ProviderUnusable",
@@ -217,6 +218,16 @@ class BearerRefused(DifyOAuthError):
     status = 401
     #: what the view wants, so that a client asks for it at once
     scopes: tuple[str, ...] = ()
+
+
+class PeopleOnly(BearerRefused):
+    """A program speaks for itself where only people may come in (RFC 6749, section 4.4)."""
+
+    code = "people_only"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("a program speaks for itself")
 
 
 class ProviderUnusable(DifyOAuthError):

@@ -23,7 +23,7 @@ from .access.path_table import PathTable, Row, parse_pattern
 from .access.paths import AmbiguousPath
 from .access.query import query_of
 from .access.resource import HEADERS, WELL_KNOWN
-from .errors import BearerRefused, ConfigurationError, DifyOAuthError
+from .errors import BearerRefused, ConfigurationError, DifyOAuthError, PeopleOnly
 from .login.address import Addresses
 from .login.admission import Admission, Hooks
 from .login.api import Api
@@ -115,7 +115,7 @@ class BearerMiddleware:
         who = self._sender(request)
         request.environ[IDENTITY] = who
         if who.is_machine and not self._machines:
-            raise BearerRefused("a program speaks for itself", code="people_only", status=403)
+            raise PeopleOnly()
         if (refused := refusal(self._needs, who)) is not None:
             raise refused
         return None

@@ -8,6 +8,7 @@ from flask import Flask, Response, current_app, request
 
 from ..errors import Forbidden
 from ..sessions import cookies
+from .bearer import door_of
 from .foreign import refuse_cross_site_writes
 from .guarding import gatekeeper, turned_away
 from .spellings import Spellings
@@ -15,7 +16,6 @@ from .spellings import Spellings
 if TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
 
-    from .bearer import Door
     from .policy import Policy
 
 __all__ = ["enforce"]
@@ -28,7 +28,7 @@ def enforce(app: Flask, policy: Policy) -> None:
     open. The path that decides is the one that Flask routes.
     """
     spellings = Spellings(policy)
-    doors = {rule.accept: _door(rule.accept) for rule in policy.rules}
+    doors = {rule.accept: door_of(rule.accept) for rule in policy.rules}
 
     def guard() -> Response | None:
         keeper = gatekeeper()
@@ -54,11 +54,3 @@ def _routes() -> MapAdapter:
     adapter = current_app.create_url_adapter(request)
     assert adapter is not None  # there is one for every request
     return adapter
-
-
-def _door(accept: tuple[str, ...]) -> Door | None:
-    if accept == ("session",):
-        return None
-    from .bearer import door_of
-
-    return door_of(accept)

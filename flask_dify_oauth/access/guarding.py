@@ -11,7 +11,7 @@ from weakref import WeakSet
 from flask import Response, current_app
 from flask.views import View
 
-from ..errors import BearerRefused
+from ..errors import PeopleOnly
 from .foreign import refuse_cross_site_writes
 from .identity import current_identity
 
@@ -81,7 +81,7 @@ def turned_away(
             offer_token(keeper.api, unknown)
         return unknown
     if who.is_machine and people:
-        raise BearerRefused("a program speaks for itself", code="people_only", status=403)
+        raise PeopleOnly()
     refuse_cross_site_writes(keeper)
     if keeper.recheck is not None and (answer := keeper.recheck()) is not None:
         return answer

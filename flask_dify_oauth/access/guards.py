@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.scaffold import Scaffold
 
-from .bearer import NOT_GIVEN
+from .bearer import NOT_GIVEN, door_of
 from .guarding import gatekeeper, guarded, guarded_by, turned_away
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .bearer import Door
     from .needs import Need, Needs, Predicate
 
 __all__ = [
@@ -55,18 +54,10 @@ def login_required(
     :param machines: whether programs may come in that speak for themselves.
     :raises ValueError: at import, for a way in that there is not.
     """
-    door = _door(accept)
+    door = door_of(accept)
     name = login_required if door is None and not machines else None
     decorate = guarded((), door, people=not machines, name=name)
     return decorate if view is NOT_GIVEN else decorate(view)
-
-
-def _door(accept: Iterable[str]) -> Door | None:
-    if accept == ("session",):
-        return None
-    from .bearer import door_of
-
-    return door_of(accept)
 
 
 def roles_required(*roles: str, all: bool = False) -> Callable[[F], F]:
@@ -169,7 +160,7 @@ def protect(
         from .needs import needs_of
 
         needed = needs_of(**needs)
-    door = _door(accept)
+    door = door_of(accept)
     open_endpoints: set[str] = set()
     open_views: list[Callable[..., Any]] = []
     if isinstance(except_for, str):

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..errors import BearerRefused, DifyOAuthError, Forbidden, NotSignedIn, UnclearPath
+from ..errors import DifyOAuthError, Forbidden, NotSignedIn, PeopleOnly, UnclearPath
 from .identity import Identity
 from .needs import Need, needs_of, refusal
 from .path_table import PathTable, Pattern, Row, parse_pattern
@@ -65,7 +65,7 @@ class Rule(Struct, frozen=True):
         if self.who == "nobody":
             return Forbidden("no path rule opens this")
         if who.is_machine and not self.machines:
-            return BearerRefused("a program speaks for itself", code="people_only", status=403)
+            return PeopleOnly()
         return refusal(self.needs, who, tell=self.tell)
 
     @property
