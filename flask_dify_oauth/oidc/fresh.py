@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
@@ -17,6 +18,7 @@ T = TypeVar("T")
 _PAUSE_AFTER_FAILURE = 2.0
 #: How long an old value may serve while fetching fails, in lifetimes.
 _STALE_LIFETIMES = 24
+_TOO_LONG = "another request has been asking for too long"
 
 
 class Fresh(Generic[T]):
@@ -63,7 +65,7 @@ class Fresh(Generic[T]):
         if not self._enter(wait=not self._serves(kept)):
             if kept is not None and self._serves(kept):
                 return kept[0]
-            raise ProviderUnavailable("another request has been asking for too long")
+            raise ProviderUnavailable(_TOO_LONG)
         try:
             if self._kept is not kept and self._kept:
                 return self._kept[0]
@@ -90,6 +92,19 @@ class Fresh(Generic[T]):
         self._began = None
         self._lock.release()
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the one who may fetch, once a fetch that is under way is over.
+
+        :raises ProviderUnavailable: that takes too long.
+        """
+        if not self._enter(wait=True):
+            raise ProviderUnavailable(_TOO_LONG)
+        try:
+            yield
+        finally:
+            self._leave()
+
     def _serves(self, kept: tuple[T, float] | None) -> bool:
         """Whether an old value may stand in while fetching fails."""
         return kept is not None and self._clock() - kept[1] < self._lifetime * _STALE_LIFETIMES
@@ -99,28 +114,20 @@ class Fresh(Generic[T]):
 
         :raises ProviderUnavailable, ProviderUnusable: fetching failed; the old value stays.
         """
-        if not self._enter(wait=True):
-            raise ProviderUnavailable("another request has been asking for too long")
-        try:
+        with self._alone():
             if self._kept and self._kept[0] is not seen:
                 return self._kept[0]
             return self._renew(None)
-        finally:
-            self._leave()
 
     def confirmed(self, within: float) -> T:
         """The value, fetched in the last so many seconds.
 
         :raises ProviderUnavailable, ProviderUnusable: it cannot be fetched now.
         """
-        if not self._lock.acquire(timeout=self._patience):
-            raise ProviderUnavailable("another request has been asking for too long")
-        try:
+        with self._alone():
             kept = self._kept
             young = kept is not None and self._clock() - kept[1] < within
             return kept[0] if kept is not None and young else self._renew(None)
-        finally:
-            self._lock.release()
 
     def _renew(self, kept: tuple[T, float] | None) -> T:
         if self._failure and self._clock() < self._failure[1]:

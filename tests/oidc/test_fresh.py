@@ -189,7 +189,10 @@ def test_other_errors_pass_and_leave_no_lock_behind(source: Source) -> None:
     assert source.fresh.get() == [3]
 
 
-def test_a_silent_source_is_waited_for_while_its_fetch_is_young_and_then_no_more() -> None:
+@pytest.mark.parametrize("first", [Fresh.get, lambda fresh: fresh.confirmed(15)])
+def test_a_silent_source_is_waited_for_while_its_fetch_is_young_and_then_no_more(
+    first: Callable[[Fresh[int]], int],
+) -> None:
     started, go_on = threading.Event(), threading.Event()
 
     def fetch() -> int:
@@ -199,10 +202,10 @@ def test_a_silent_source_is_waited_for_while_its_fetch_is_young_and_then_no_more
 
     clock = Clock()
     fresh = Fresh(fetch, lifetime=100, clock=clock, patience=2)
-    fetching = threading.Thread(target=fresh.get)
+    fetching = threading.Thread(target=first, args=[fresh])
     fetching.start()
     started.wait(5)
-    waits = [fresh.get, lambda: fresh.renew(0)]
+    waits = [fresh.get, lambda: fresh.renew(0), lambda: fresh.confirmed(15)]
     for age, least, most in ((0.0, 1.9, 9.0), (1.9, 0.05, 1.9), (2.2, 0.0, 1.9)):
         clock.now = 1000.0 + age
         for wait in waits:
