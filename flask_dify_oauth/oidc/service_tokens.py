@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ProviderUnusable
 from .grants import common_members
-from .strict import StrictError, optional_text
+from .strict import StrictError
 
 if TYPE_CHECKING:
     from .client import Client
@@ -62,7 +62,6 @@ def exchange(client: Client, subject_token: str, wanted: Mapping[str, str]) -> S
 def _token(members: dict[str, Any], received: float) -> ServiceToken:
     try:
         common = common_members(members, received)
-        optional_text(members, "scope")
     except StrictError as error:
         raise ProviderUnusable(f"token endpoint: {error}") from None
     return ServiceToken(common["access_token"], received, common["expires_at"])

@@ -115,11 +115,10 @@ class RedisClient:
             "password": address.password,
             "socket_timeout": address.timeout,
             "socket_connect_timeout": min(address.timeout, _CONNECT),
-            "socket_keepalive": not address.path,
             "protocol": 2,
         }
-        if address.path:
-            del options["socket_keepalive"]
+        if not address.path:  # a Unix socket knows no such thing
+            options["socket_keepalive"] = True
         if address.tls:
             options |= {
                 "ssl": True,
@@ -161,7 +160,7 @@ class RedisClient:
         It answers and sends invalidations out in one turn of its loop, in either order; the answer
         to what it is asked after that shows that the turn is over, and every cache has been told.
         """
-        if self.address.kind != "cluster":
+        if not self.clustered:
             self.command("PING")
 
     def run(
