@@ -11,13 +11,14 @@ import msgspec
 from flask import Request
 
 from ..errors import StoreUnavailable
+from ..sessions import record
 from ..sessions.moving import end_moving
 from ..sessions.store import Ended, Listed, Owner, Person
 from ..sessions.tombstones import put_up
 from ..signals import Reason
 from . import events
 from .devices import Device, device_of
-from .identity import Identity
+from .identity import IDENTITY_KEY, Identity, decode_identity
 
 if TYPE_CHECKING:
     from ..sessions.protocol import SessionStore
@@ -33,6 +34,7 @@ __all__ = [
     "named",
     "note_of",
     "page",
+    "person_of",
 ]
 
 _logger = logging.getLogger("flask_dify_oauth")
@@ -132,6 +134,16 @@ def named(store: SessionStore, idle: float, id: str) -> list[Entry]:
     before = id[: min(len(id), 62) // 2 * 2]  # a page begins behind it
     found, _ = store.page(bytes.fromhex(before), 50)
     return [_entry(listed, idle) for listed in found if listed.key.hex().startswith(id)]
+
+
+def person_of(store: SessionStore, key: bytes) -> Identity | None:
+    """Who is signed in by a session; None where it has ended. That is no use of the session.
+
+    :param key: the session's in the store.
+    """
+    stored = store.look(key)
+    data = None if stored is None else record.decode(stored.record)
+    return None if data is None else decode_identity(data.get(IDENTITY_KEY))
 
 
 def end_entry(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -15,13 +14,14 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
 
 from ..access.guarding import needs_of_view
-from ..access.identity import IDENTITY_KEY, Identity, account_of, decode_identity
-from ..access.listing import Entry, entries
+from ..access.identity import Identity, account_of
+from ..access.listing import Entry, entries, person_of
 from ..access.paths import AmbiguousPath, path_of_target
 from ..access.policy import CLOSED, Policy, Rule
 from ..access.spellings import Spellings
-from ..errors import DifyOAuthError, UnclearPath
-from ..sessions import record
+from ..errors import UnclearPath
+from ..login.parts import current_parts
+from .terminal import fails_in_one_line, printable
 
 __all__ = ["rules"]
 
@@ -29,7 +29,7 @@ rules = AppGroup("rules", help="Show the path rules, and explain what they decid
 
 
 def _policy() -> Policy:
-    policy: Policy | None = current_app.extensions["dify_oauth"].policy
+    policy = current_parts().policy
     if policy is None:
         raise click.ClickException(
             "This application has no path rules: DIFY_OAUTH_PATH_RULES is not set."
@@ -61,19 +61,6 @@ def list_(as_json: bool) -> None:
     click.echo("     everything else: nobody")
 
 
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """A store that does not answer ends in one line."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except DifyOAuthError as error:
-            raise click.ClickException(error.detail) from None
-
-    return run
-
-
 @rules.command()
 @click.argument("method")
 @click.argument("path")
@@ -85,7 +72,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--group", "groups", multiple=True, help="Likewise, a group.")
 @click.option("--scope", "scopes", multiple=True, help="Likewise, a scope.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_command
+@fails_in_one_line
 def explain(
     method: str,
     path: str,
@@ -114,7 +101,7 @@ def explain(
     else:
         for name, value in told.items():
             for line in value if isinstance(value, list) else [value]:
-                click.echo(f"{name + ':':13}{_plain(line)}")
+                click.echo(f"{name + ':':13}{printable(line)}")
                 name = ""
     if told["decision"] != "open":
         click.get_current_context().exit(1)
@@ -164,7 +151,7 @@ def _is_ours(method: str, path: str) -> bool:
         endpoint, _ = _routes().match(path, method)
     except HTTPException:
         return False
-    return bool(current_app.extensions["dify_oauth"].owns_endpoint(endpoint))
+    return current_parts().owns_endpoint(endpoint)
 
 
 def _check_spelling(policy: Policy, rule: Rule, method: str, path: str) -> None:
@@ -196,17 +183,12 @@ def _view(app: Flask, method: str, path: str) -> str:
     return f"the view {endpoint}{guards}"
 
 
-def _plain(value: object) -> str:
-    """For a terminal: whatever stands in a name, no control character gets through."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
-
-
 def _find(person: str) -> Identity:
     """The identity of the newest living session of somebody.
 
     :raises click.ClickException: there is none, or there are several people of this name.
     """
-    parts = current_app.extensions["dify_oauth"]
+    parts = current_parts()
     living = list(entries(parts.sessions.store, parts.settings.idle_lifetime))
     found = {entry.owner[:2]: who for entry, who in _matching(living, person)}
     if len(found) != 1:
@@ -218,11 +200,9 @@ def _find(person: str) -> Identity:
 
 
 def _matching(living: list[Entry], person: str) -> Iterator[tuple[Entry, Identity]]:
-    store = current_app.extensions["dify_oauth"].sessions.store
+    store = current_parts().sessions.store
     for entry in sorted(living, key=lambda entry: entry.note.began_at):
-        stored = store.read(entry.key)
-        data = None if stored is None else record.decode(stored.record)
-        who = None if data is None else decode_identity(data.get(IDENTITY_KEY))
+        who = person_of(store, entry.key)
         if who is None:
             continue
         names = {who.email.casefold(), who.username.casefold()}

@@ -15,15 +15,22 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from ..access import events
-from ..access.identity import IDENTITY_KEY, Identity, decode_identity
-from ..access.listing import Entry, end_entry, end_everybody, end_everywhere, entries, named
+from ..access.listing import (
+    Entry,
+    end_entry,
+    end_everybody,
+    end_everywhere,
+    entries,
+    named,
+    person_of,
+)
 from ..errors import StoreUnavailable
-from ..sessions import record
+from ..login.parts import current_parts
 from ..signals import Reason
+from .terminal import fails_in_one_line, printable
 from .told import told
 
 if TYPE_CHECKING:
@@ -39,16 +46,15 @@ sessions = AppGroup("sessions", help="Show who is signed in, and end sessions.")
 
 
 def _store() -> SessionStore:
-    store: SessionStore = current_app.extensions["dify_oauth"].sessions.store
-    return store
+    return current_parts().sessions.store
 
 
 def _idle() -> float:
-    return float(current_app.extensions["dify_oauth"].settings.idle_lifetime)
+    return current_parts().settings.idle_lifetime
 
 
 def _under_way() -> float:
-    return float(current_app.extensions["dify_oauth"].settings.under_way)
+    return current_parts().settings.under_way
 
 
 def _actor() -> str:
@@ -99,12 +105,10 @@ def _find(asked: _Asked) -> Iterator[Entry]:
         yield entry
 
 
-def _plain(value: object) -> str:
-    """A value for a terminal: whatever a browser sent, no control character gets through."""
+def _cell(value: object) -> str:
     if value is None or value == []:
         return "-"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(", ".join(map(str, value)) if isinstance(value, list) else value)
 
 
 def _time(seconds: int | None) -> str:
@@ -113,20 +117,7 @@ def _time(seconds: int | None) -> str:
 
 def _shown(entry: dict[str, Any]) -> dict[str, str]:
     """The same for people: times in words, everything printable."""
-    return {k: _time(v) if k.endswith("_at") else _plain(v) for k, v in entry.items()}
-
-
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """A store that does not answer ends in one line."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except StoreUnavailable as error:
-            raise click.ClickException(error.detail) from None
-
-    return run
+    return {k: _time(v) if k.endswith("_at") else _cell(v) for k, v in entry.items()}
 
 
 _OPTIONS = (
@@ -158,7 +149,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_asking
 @click.option("--limit", default=1000, show_default=True, help="At most so many.")
 @_json
-@_command
+@fails_in_one_line
 def list_(asked: _Asked, limit: int, as_json: bool) -> None:
     """List living sessions: of one person, or of everybody."""
     found: list[dict[str, Any]] = []
@@ -185,12 +176,12 @@ def list_(asked: _Asked, limit: int, as_json: bool) -> None:
 @sessions.command()
 @click.argument("id")
 @_json
-@_command
+@fails_in_one_line
 def show(id: str, as_json: bool) -> None:
     """Show one session and whose it is."""
     entry = _one(id)
     shown = told(entry) | {"user_agent": entry.note.agent or None}
-    if (identity := _identity(entry)) is not None:
+    if (identity := person_of(_store(), entry.key)) is not None:
         shown |= {
             "provider": identity.provider,
             "name": identity.name,
@@ -216,19 +207,13 @@ def _one(id: str) -> Entry:
     return found[0]
 
 
-def _identity(entry: Entry) -> Identity | None:
-    stored = _store().look(entry.key)
-    data = None if stored is None else record.decode(stored.record)
-    return None if data is None else decode_identity(data.get(IDENTITY_KEY))
-
-
 @sessions.command()
 @click.argument("ids", nargs=-1)
 @_asking
 @click.option("--all", "everybody", is_flag=True, help="End every session of everybody.")
 @click.option("--yes", is_flag=True, help="Do not ask before --all.")
 @_json
-@_command
+@fails_in_one_line
 def revoke(ids: tuple[str, ...], asked: _Asked, everybody: bool, yes: bool, as_json: bool) -> None:
     """End sessions: by their IDS, of one person, or all. They are dead at once.
 

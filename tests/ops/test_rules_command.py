@@ -142,6 +142,18 @@ def test_a_session_opens_nothing_that_a_token_alone_opens(build: Build, op: Demo
     alice.close()
 
 
+def test_whoever_explains_does_not_use_the_sessions_of_others(
+    app: Flask, op: DemoProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read would let each of them idle anew."""
+    alice = Browser(app, op)
+    alice.sign_in("/notes/1")
+    with monkeypatch.context() as patched:
+        patched.setattr(app.extensions["dify_oauth"].sessions.store, "read", None)
+        assert explain(app, "GET", "/notes/1", "--as", "alice")["decision"] == "open"
+    alice.close()
+
+
 def test_without_rules_it_says_so(build: Build) -> None:
     for words in (["list"], ["explain", "GET", "/"]):
         result = run(build(), *words)
