@@ -7,11 +7,11 @@ refresh that is safely stored but not verified yet.
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import TokenRefused
 
 if TYPE_CHECKING:
     from ..oidc.client import Renewal, TokenSet
@@ -132,9 +132,9 @@ def renewed(vault: Mapping[str, Any], id_token: str | None) -> Vault:
 
 def claims_of(id_token: str) -> dict[str, Any]:
     """The claims of an ID token that was verified when it came; nothing for what is none."""
+    from ..oidc.jws import peek
+
     try:
-        payload = id_token.split(".")[1]
-        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, IndexError):
+        return peek(id_token)
+    except TokenRefused:
         return {}
-    return claims if isinstance(claims, dict) else {}
