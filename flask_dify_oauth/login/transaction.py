@@ -24,7 +24,7 @@ from ..errors import TransactionLost
 from ..sealing import BrokenSeal, Key, Keyring
 from ..sessions import cookies
 
-__all__ = ["Lost", "Transaction", "Transactions"]
+__all__ = ["Lost", "Opened", "Transaction", "Transactions"]
 
 _PURPOSE = "sign-in transaction"
 _STATE = "sign-in state"

@@ -27,7 +27,7 @@ from .answers import give_instead, keep_out_of_caches
 from .leaving import leave
 from .moving import end_moving, move
 from .session import Session, current_session
-from .store import Ended, Limit, Owner, Stored
+from .store import Ended, Limit, Owner, Stored, slide_after
 from .tombstones import Birth, buried
 from .vault import open_vault, seal_vault
 
@@ -78,8 +78,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         del self.serializer  # the base class's would unpickle what it cannot read
         self.store = store
         self.idle_lifetime, self._absolute = idle_lifetime, absolute_lifetime
-        #: a session is not written again for sliding before so many seconds have passed
-        self._slide = min(60.0, idle_lifetime / 20)
+        self._slide = slide_after(idle_lifetime)
         self._on_failure, self.refresh_lock = on_failure, refresh_lock
         self._limit, self._person = limit, person
         self._on_limit, self._on_change = on_limit, on_change

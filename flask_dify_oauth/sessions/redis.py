@@ -14,7 +14,7 @@ from .near import NearCache
 from .redis_client import RedisClient
 from .redis_lists import RedisLists
 from .redis_values import owner_from, stored_from, value_of, whose_of
-from .store import Ended, Limit, Owner, Stored, limit_reached
+from .store import Ended, Limit, Owner, Stored, limit_reached, slide_after
 
 __all__ = ["RedisStore"]
 
@@ -39,8 +39,7 @@ class RedisStore(RedisLists):
     def __init__(self, address: RedisAddress, *, idle_lifetime: float, near_cache: int = 0) -> None:
         super().__init__(RedisClient(address))
         self._idle = idle_lifetime
-        #: seconds of idling before a read prolongs the session
-        self._slide = min(60.0, idle_lifetime / 20)
+        self._slide = slide_after(idle_lifetime)
         self._reading = lua.reading(int(idle_lifetime * 1000), int(self._slide * 1000))
         prefix = address.prefix.encode()
         self._taken, self._held = prefix + b"t:", prefix + b"l:"

@@ -1,7 +1,6 @@
 """Connections to Redis, Valkey, their sentinels and clusters, by redis-py.
 
-redis-py's types are weak; what comes from it is ``Any`` and stays in this module and in
-:mod:`.redis`.
+redis-py's types are weak; what comes from it is ``Any`` and goes no further than the Redis store.
 """
 
 from __future__ import annotations

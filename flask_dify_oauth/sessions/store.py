@@ -6,12 +6,28 @@ from typing import NamedTuple
 
 from ..errors import SessionLimit
 
-__all__ = ["APART", "LONGEST_LOCK", "Listed", "Owner", "Stored"]
+__all__ = [
+    "APART",
+    "LONGEST_LOCK",
+    "Ended",
+    "Limit",
+    "Listed",
+    "Owner",
+    "Person",
+    "Stored",
+    "limit_reached",
+    "slide_after",
+]
 
 #: seconds that a lock may be held at most
 LONGEST_LOCK = 600.0
 #: seconds by which clocks of several machines may differ, a store's own among them
 APART = 60.0
+
+
+def slide_after(idle_lifetime: float) -> float:
+    """Seconds that a session idles before a request prolongs it: not each request is a write."""
+    return min(60.0, idle_lifetime / 20)
 
 
 class Stored(NamedTuple):
