@@ -197,7 +197,7 @@ class DifyOAuth(InViews):
 
     def _register(self, name: str, hook: H) -> H:
         if getattr(self._hooks, name) is not None:
-            raise RuntimeError(f"there is an {name} hook already; call one from the other")
+            raise RuntimeError(f"there is one {name} hook already; call one from the other")
         setattr(self._hooks, name, hook)
         return hook
 

@@ -90,7 +90,10 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
         return not self.subject
 
     def get_id(self) -> str:
-        """Issuer and subject in one text, which is nobody else's; empty for nobody."""
+        """Issuer and subject in one text; empty for nobody.
+
+        It is nobody else's: an issuer is an address without a space in it.
+        """
         return f"{self.issuer} {self.subject}" if self.subject else ""
 
     @property

@@ -15,14 +15,13 @@ def identity_key() -> str:
 
     A person counts once, whatever device they use: by issuer and subject. Everybody unknown counts
     by address, and so does everybody while the session store does not answer, and an access token
-    that no rule or guard has looked at yet. Behind a proxy the
-    address is the right one only where ``ProxyFix`` is set up.
+    that no rule or guard has looked at yet. Behind a proxy the address is the right one only where
+    ``ProxyFix`` is set up.
     """
     try:
         identity = current_identity()
     except StoreUnavailable:
         identity = None
     if identity:
-        # An issuer is an address without a space in it, so no two people share a key.
-        return f"person {identity.issuer} {identity.subject}"
+        return f"person {identity.get_id()}"
     return f"address {request.remote_addr or 'unknown'}"

@@ -1,4 +1,4 @@
-"""The routes of the sign-in. Thin: what they do is in flow.py, logout.py and from_provider.py."""
+"""The routes of the sign-in. Thin: what each does is in the module that it calls."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ _ACCOUNT_CODES = {Forbidden.code, SignInRefused.code}
 def page(template: str, *, status: int = 200, **context: Any) -> Response:
     """Render ``dify_oauth/<template>.html``.
 
-    :param template: choose, signed_out, logout, error or forbidden; each names its context on top.
+    :param template: its name in ``templates/dify_oauth``; each says its context on top.
     :param context: what the template needs; wins over the application's context processors.
     """
     language = choose_language(request.accept_languages)
