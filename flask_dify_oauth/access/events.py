@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "agent_of",
     "denied",
     "kept_out",
     "made_room",
@@ -49,6 +50,11 @@ _REQUEST_ID = r"[A-Za-z0-9._:/+=@-]{1,64}"
 def session_id(key: bytes) -> str:
     """What lists and records call a session. It opens nothing."""
     return key.hex()[:_ID]
+
+
+def agent_of(request: Request) -> str:
+    """What the browser calls itself, as far as lists and records keep it."""
+    return request.headers.get("User-Agent", "")[:_MOST_AGENT]
 
 
 def record(event: Event, **fields: Any) -> bool:
@@ -173,7 +179,7 @@ def _circumstances_of(request: Request) -> dict[str, str | None]:
     given = request.headers.get("X-Request-ID", "")
     return {
         "address": request.remote_addr,
-        "user_agent": request.headers.get("User-Agent", "")[:_MOST_AGENT],
+        "user_agent": agent_of(request),
         "method": request.method,
         "path": request.path,
         "request_id": given if re.fullmatch(_REQUEST_ID, given) else None,

@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _logger = logging.getLogger("flask_dify_oauth")
-_MOST_AGENT = 200
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True):
@@ -78,8 +77,7 @@ _decoder = msgspec.msgpack.Decoder(Note)
 
 def note_of(request: Request, identity: Identity) -> bytes:
     """The note of a sign-in, as the store keeps it."""
-    agent = request.headers.get("User-Agent", "")[:_MOST_AGENT]
-    address = request.remote_addr or ""
+    agent, address = events.agent_of(request), request.remote_addr or ""
     return _encoder.encode(
         Note(agent, address, int(time.time()), identity.email, identity.username)
     )

@@ -81,9 +81,10 @@ class FromProvider:
 
     def _opened(self, raw: str) -> tuple[str, Client]:
         """A token out of its encryption, if it has one, and the provider that it names."""
+        from ..oidc.decryption import is_encrypted
         from ..oidc.jws import peek
 
-        if raw.count(".") != 4:
+        if not is_encrypted(raw):
             return raw, self._addressed(peek(raw))
         for name, provider in self._clients.providers.items():
             if provider.decryption_key:

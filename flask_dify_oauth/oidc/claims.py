@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from joserfc.util import urlsafe_b64encode
 
 from ..errors import TokenRefused
 from .keys import VerificationKey
@@ -132,7 +133,7 @@ def check_hash(claims: dict[str, Any], name: str, secret: str, alg: str) -> None
         return
     digest = "sha512" if alg in ("EdDSA", "Ed25519") else _HASHES[alg[-3:]]
     whole = hashlib.new(digest, secret.encode()).digest()
-    half = urlsafe_b64encode(whole[: len(whole) // 2]).rstrip(b"=")
+    half = urlsafe_b64encode(whole[: len(whole) // 2])
     if not hmac.compare_digest(half, value.rstrip("=").encode()):
         raise StrictError(f"{name} does not fit")
 

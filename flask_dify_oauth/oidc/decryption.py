@@ -12,13 +12,18 @@ from ..judging_keys import PrivateKey
 from .jws import MOST_BYTES, decode_segment, peek
 from .strict import StrictError, json_object, optional_text, text
 
-__all__ = ["CONTENT_ENCRYPTION", "Decryption"]
+__all__ = ["CONTENT_ENCRYPTION", "Decryption", "is_encrypted"]
 
 #: How what is inside may be encrypted (RFC 7518, section 5).
 CONTENT_ENCRYPTION = ("A128GCM", "A256GCM", "A128CBC-HS256", "A256CBC-HS512")
 _MOST_HEADER = 16_384
 #: claims that may stand in the header too, and then must be the same (RFC 7519, section 5.3)
 _REPLICATED = ("iss", "sub", "aud")
+
+
+def is_encrypted(raw: str) -> bool:
+    """Whether a text has the form of an encrypted token: five parts (RFC 7516, section 3.1)."""
+    return raw.count(".") == 4
 
 
 class _Registry(jwe.JWERegistry):
@@ -46,7 +51,7 @@ class Decryption:
 
         :raises TokenRefused: it was not, or it cannot be read.
         """
-        if not self._plain and raw.count(".") != 4:
+        if not self._plain and not is_encrypted(raw):
             raise TokenRefused(
                 "the ID token is not encrypted, though there is a key for it; encrypt it at the"
                 " provider, or set DIFY_OAUTH_ALLOW_PLAIN_ID_TOKENS"
@@ -58,7 +63,7 @@ class Decryption:
 
         :raises TokenRefused: it cannot be read.
         """
-        if raw.count(".") != 4:
+        if not is_encrypted(raw):
             return raw
         if not self._keys:
             raise TokenRefused("the token is encrypted; set DIFY_OAUTH_DECRYPTION_KEY")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from joserfc.util import urlsafe_b64encode
 from msgspec import Meta, Struct, ValidationError, convert
 
 from ..errors import TokenRefused
@@ -89,7 +89,7 @@ def verify_proof(target: Target, token: str, jkt: str, *, skew: float, now: floa
         raise TokenRefused(f"the DPoP proof is for {said.htu!r}, not {target.url}")
     if not -skew <= now - said.iat <= _AGE + skew:  # (11)
         raise TokenRefused(f"the DPoP proof was made {now - said.iat:.0f} s ago")
-    hashed = urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=")
+    hashed = urlsafe_b64encode(hashlib.sha256(token.encode()).digest())
     if not hmac.compare_digest(hashed, said.ath.encode()):  # (12)
         raise TokenRefused("the DPoP proof is for another token")
     name = hashlib.sha256(b"dpop\0" + thumbprint + b"\0" + said.jti.encode()).digest()
