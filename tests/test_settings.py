@@ -10,7 +10,13 @@ import pytest
 from flask import Flask
 
 from flask_dify_oauth import ConfigurationError, DifyOAuth
-from flask_dify_oauth.settings import PREFIX, SETTINGS, Settings, load_settings
+from flask_dify_oauth.settings import (
+    PREFIX,
+    SETTINGS,
+    ProviderSettings,
+    Settings,
+    load_settings,
+)
 
 KEY = "0123456789abcdef" * 4
 ONE = {"ISSUER": "https://id.example.com", "CLIENT_ID": "app", "CLIENT_SECRET": "hush"}
@@ -116,6 +122,12 @@ SAMPLES: dict[str, tuple[Any, Any, Any]] = {  # a value that passes, as read, on
 def test_every_setting_has_its_sample_here() -> None:
     assert set(SAMPLES) == {setting.name for setting in SETTINGS}
     assert all(s.meaning.endswith(".") and s.key == PREFIX + s.name for s in SETTINGS)
+
+
+def test_a_provider_made_by_hand_has_the_defaults_of_the_catalogue() -> None:
+    made = ProviderSettings("a", "https://id.example.com", "app")
+    for setting in (s for s in SETTINGS if s.provider and s.name not in ("ISSUER", "CLIENT_ID")):
+        assert getattr(made, setting.name.lower()) == setting.default, setting.key
 
 
 @pytest.mark.parametrize("name", SAMPLES)
