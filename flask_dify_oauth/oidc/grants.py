@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
 
 import requests
-from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.base import OAuth2Error
-from authlib.oauth2.client import OAuth2Client
 
 from ..errors import (
     DifyOAuthError,
@@ -23,6 +20,7 @@ from ..errors import (
     TokenRefused,
 )
 from ..settings import ProviderSettings
+from .client_authentication import authenticated_client
 from .http import BUSY
 from .strict import StrictError, json_object, number, optional_text, text
 
@@ -32,7 +30,6 @@ __all__ = [
     "ask",
     "common_members",
     "error_code",
-    "proven_client",
     "redeem",
     "renew",
     "revoke",
@@ -141,7 +138,7 @@ def ask(
     :param secret: parameters that no log may hold.
     :param told: other ones.
     """
-    client = proven_client(session, settings, auth_method)
+    client = authenticated_client(session, settings, auth_method)
     secrets = [*secret.values(), settings.client_secret or ""]
     client.register_compliance_hook(
         "access_token_response", lambda response: _checked(response, secrets)
@@ -176,7 +173,7 @@ def revoke(
     :raises ProviderRefused: the provider says no.
     :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used.
     """
-    client = proven_client(session, settings, auth_method)
+    client = authenticated_client(session, settings, auth_method)
     try:
         response = client.revoke_token(
             endpoint, token=token, token_type_hint=kind, allow_redirects=False
@@ -196,43 +193,6 @@ def revoke(
         raise ProviderUnusable(f"revocation endpoint answered {response.status_code}") from None
     code = _code_of(members, [token, settings.client_secret or ""])
     raise ProviderRefused(f"revocation endpoint: {code}", provider_error=code)
-
-
-def proven_client(session: requests.Session, settings: ProviderSettings, auth_method: str) -> Any:
-    """Authlib's client, which proves itself alike at every endpoint."""
-    client = _Grants(
-        session,
-        settings.client_id,
-        settings.client_secret,
-        token_endpoint_auth_method=auth_method,
-        revocation_endpoint_auth_method=auth_method,
-    )
-    client.register_client_auth_method(("client_secret_basic", _basic))
-    return client
-
-
-class _ClientAuthentication(requests.auth.AuthBase, ClientAuth):  # type: ignore[misc]
-    """Authlib's client authentication as requests calls it."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.url, request.headers, request.body = self.prepare(
-            request.method, request.url, request.headers, request.body
-        )
-        return request
-
-
-class _Grants(OAuth2Client):  # type: ignore[misc]
-    """Authlib's grants over our own HTTP, without the integrations that it loads beside them."""
-
-    client_auth_class = _ClientAuthentication
-    SESSION_REQUEST_PARAMS = ("allow_redirects",)
-
-
-def _basic(client: Any, method: str, uri: str, headers: Any, body: Any) -> tuple[Any, Any, Any]:
-    """client_secret_basic with both parts form-urlencoded first (RFC 6749, section 2.3.1)."""
-    pair = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
-    headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
-    return uri, headers, body
 
 
 def _checked(response: requests.Response, secrets: list[str]) -> requests.Response:

@@ -13,7 +13,7 @@ import requests
 from ..errors import DifyOAuthError, ProviderUnavailable, ProviderUnusable
 from ..settings import ProviderSettings
 from .bounded import Bounded, Locks
-from .grants import proven_client
+from .client_authentication import authenticated_client
 from .http import BUSY
 from .strict import StrictError, json_object
 
@@ -149,7 +149,7 @@ def introspect(
     :raises ProviderUnusable, ProviderUnavailable: it says nothing that can be used; whether the
         token is good is not known then.
     """
-    client = proven_client(session, settings, auth_method)
+    client = authenticated_client(session, settings, auth_method)
     try:
         response = client.introspect_token(
             endpoint,
