@@ -16,7 +16,6 @@ from .store_urls import parse_store_url
 __all__ = [
     "ALGORITHMS",
     "PROOF_ALGORITHMS",
-    "WELL_KNOWN_SECRETS",
     "is_loopback_host",
     "judge_algorithms",
     "judge_cache",
@@ -29,8 +28,6 @@ __all__ = [
     "judge_scope_names",
     "judge_scopes",
     "judge_seconds",
-    "judge_secret_key",
-    "judge_session_cookie",
     "judge_store",
     "judge_text",
     "judge_url",
@@ -45,17 +42,6 @@ ALGORITHMS = (
 
 #: Those that clients may sign DPoP proofs with.
 PROOF_ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256")
-
-#: Values of SECRET_KEY that stand in tutorials and sample files.
-WELL_KNOWN_SECRETS = frozenset(
-    {
-        "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3BlbkFJLK7U",
-        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
-        '_5#y2L"F4Q8z\n\xec]/',
-        "your-secret-key",
-        "change-me-change-me-change-me-change-me",
-    }
-)
 
 #: What the package itself puts into an authorization request, and what would undo it.
 _OWN_PARAMETERS = frozenset(
@@ -254,45 +240,3 @@ def judge_cache(value: object) -> int:
         raise ValueError(
             f"is {value!r}; write True, False or a number of sessions up to 10000000"
         ) from None
-
-
-def judge_secret_key(value: object) -> bytes:
-    """Flask's own key must be long and not from a tutorial: everything sealed hangs on it."""
-    if isinstance(value, str):
-        key = value.encode()
-    elif isinstance(value, bytes):
-        key = value
-    else:
-        raise ValueError(f"is {type(value).__name__}; {_NEW_KEY}")
-    if not key:
-        raise ValueError(f"is not set; {_NEW_KEY}")
-    if key in {known.encode() for known in WELL_KNOWN_SECRETS}:
-        raise ValueError(f"is a published sample value; {_NEW_KEY}")
-    if len(key) < 32:
-        raise ValueError(f"has {len(key)} bytes, fewer than 32; {_NEW_KEY}")
-    if len(set(key)) < 8:
-        raise ValueError(f"has fewer than 8 different characters; {_NEW_KEY}")
-    return key
-
-
-_NEW_KEY = (
-    "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
-    " and keep it the same on every worker"
-)
-
-
-def judge_session_cookie(config: Mapping[str, object]) -> list[str]:
-    """Sentences on what in Flask's own keys takes the session cookie's protections away."""
-    problems = []
-    if config.get("SESSION_COOKIE_SAMESITE") not in (None, "Lax"):
-        problems.append(
-            "SESSION_COOKIE_SAMESITE is not Lax; remove it (Strict breaks the way back from the"
-            " provider, None lets other sites act for the person)."
-        )
-    if config.get("SESSION_COOKIE_DOMAIN"):
-        problems.append("SESSION_COOKIE_DOMAIN hands the session to other hosts; remove it.")
-    if config.get("SESSION_COOKIE_HTTPONLY") is False:
-        problems.append("SESSION_COOKIE_HTTPONLY is False; remove it.")
-    if config.get("SESSION_COOKIE_PATH") not in (None, "/"):
-        problems.append("SESSION_COOKIE_PATH is not /; remove it.")
-    return problems

@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import judging, judging_files
+from . import judging_files
 from .catalogue import ENTRA_HOSTS, GOOGLE_HOSTS, MULTI_TENANT, PREFIX, SETTINGS, Setting
 from .errors import ConfigurationError
+from .judging_flask import judge_secret_key, judge_session_cookie
 from .judging_keys import PrivateKey
 from .provider_rules import provider_problems, shared_subjects
 
@@ -217,13 +218,13 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         reader.problems.append("SECRET_KEY_FALLBACKS is no list; write ['the former key'].")
         fallbacks = []
     keys += [(f"SECRET_KEY_FALLBACKS[{i}]", value) for i, value in enumerate(fallbacks)]
-    secrets = [reader.judge(name, judging.judge_secret_key, value) for name, value in keys]
+    secrets = [reader.judge(name, judge_secret_key, value) for name, value in keys]
     if {key.encode() for key in values["admin_key"] or ()} & {*secrets}:
         reader.problems.append(
             f"{PREFIX}ADMIN_KEY is SECRET_KEY, which the application alone may know;"
             " make a key of its own."
         )
-    reader.problems += judging.judge_session_cookie(config)
+    reader.problems += judge_session_cookie(config)
     idle, absolute = values["idle_lifetime"], values["absolute_lifetime"]
     if idle is not None and absolute is not None and idle > absolute:
         reader.problems.append(

@@ -10,6 +10,7 @@ import pytest
 
 from flask_dify_oauth import judging as j
 from flask_dify_oauth.judging_files import judge_path, read_secret_file
+from flask_dify_oauth.judging_flask import judge_secret_key
 from tests.properties import given, st
 
 VALUES = st.recursive(
@@ -34,7 +35,7 @@ JUDGES: dict[str, Callable[[Any], Any]] = {
     "parameters": j.judge_parameters,
     "prefix": j.judge_prefix,
     "store": j.judge_store,
-    "secret_key": j.judge_secret_key,
+    "secret_key": judge_secret_key,
     "secret_file": read_secret_file,
     "path": judge_path,
 }

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_dify_oauth import judging as j
 from flask_dify_oauth.judging_files import read_secret_file
+from flask_dify_oauth.judging_flask import judge_secret_key, judge_session_cookie
 from tests.test_judging import refusal
 
 
@@ -28,15 +28,15 @@ from tests.test_judging import refusal
     ids=str,
 )
 def test_weak_secret_keys(value: object, said: str) -> None:
-    sentence = refusal(j.judge_secret_key, value)
+    sentence = refusal(judge_secret_key, value)
     assert said in sentence
     assert "secrets.token_hex(32)" in sentence
     assert not value or str(value) not in sentence
 
 
 def test_strong_secret_keys() -> None:
-    assert j.judge_secret_key("0123456789abcdef" * 2) == b"0123456789abcdef" * 2
-    assert j.judge_secret_key(bytes(range(32))) == bytes(range(32))
+    assert judge_secret_key("0123456789abcdef" * 2) == b"0123456789abcdef" * 2
+    assert judge_secret_key(bytes(range(32))) == bytes(range(32))
 
 
 def test_files_of_secrets(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_files_of_secrets(tmp_path: Path) -> None:
     ],
 )
 def test_session_cookies_keep_their_protections(config: dict[str, object], named: str) -> None:
-    problems = j.judge_session_cookie(config)
+    problems = judge_session_cookie(config)
     assert [p.split()[0] for p in problems] == [named]
     assert "remove it" in problems[0]
-    assert j.judge_session_cookie({"SESSION_COOKIE_SAMESITE": "Lax"}) == []
+    assert judge_session_cookie({"SESSION_COOKIE_SAMESITE": "Lax"}) == []
