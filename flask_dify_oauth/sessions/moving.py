@@ -81,9 +81,12 @@ def move(interface: SessionInterface, old: str) -> str | None:
 def _moved(interface: SessionInterface, old: str, new: str) -> bool:
     store = interface.store
     old_key, new_key = interface.key_of(old), interface.key_of(new)
-    store.remember([_successor(old_key)], new_key, time.time() + _KNOWN)
-    for _ in range(_MOVES):
+    for attempt in range(_MOVES):
         sealed = store.read_vault(old_key)
+        if not attempt:
+            if sealed is None and store.look(old_key) is None:
+                return False  # whoever moved it has left word of the key that it really has
+            store.remember([_successor(old_key)], new_key, time.time() + _KNOWN)
         tokens = {} if sealed is None else open_vault(old, sealed)
         vault = seal_vault(new, tokens) if tokens else None
         if store.move(old_key, new_key, vault, expected=sealed):

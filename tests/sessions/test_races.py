@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flask_dify_oauth.sessions.moving import refresh_lock_name
+from flask_dify_oauth.sessions.moving import end_moving, move, refresh_lock_name
 from flask_dify_oauth.sessions.vault import seal_vault
 from tests.sessions.conftest import Hours, Site
 
@@ -90,6 +90,19 @@ def test_regenerated_twice_at_once_it_has_one_successor(site: Site) -> None:
     assert [b"alice" in row[1] for row in site.rows()].count(True) == 1
     assert site.get("/read").json == {"who": "alice"}
     assert len(site.rows("vault")) == 1
+
+
+@pytest.mark.parametrize("begun", ["/in", "/set/a/b"], ids=["with tokens", "of nobody"])
+def test_one_that_came_too_late_to_move_it_hides_nothing_from_its_end(
+    site: Site, begun: str
+) -> None:
+    """Two requests give it another id; a third one, which read it before, ends it after that."""
+    site.get(begun)
+    assert site.cookie
+    assert move(site.interface, site.cookie)
+    assert move(site.interface, site.cookie) is None
+    assert end_moving(site.interface.store, site.interface.key_of(site.cookie))
+    assert site.rows() == site.rows("vault") == []
 
 
 def test_a_new_id_waits_for_as_long_as_a_refresh_may_last(
