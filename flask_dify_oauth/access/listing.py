@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
-from flask import Request
+from flask import Request, has_request_context
 
 from ..errors import StoreUnavailable
 from ..sessions import record
 from ..sessions.moving import end_moving
+from ..sessions.session import current_session
 from ..sessions.store import Ended, Listed, Owner, Person
 from ..sessions.tombstones import put_up
 from ..signals import Reason
@@ -210,7 +211,10 @@ def _stop_sign_ins(
     under_way: float,
 ) -> None:
     try:
-        put_up(store, issuer, subject, sid, seconds=under_way)
+        heard = put_up(store, issuer, subject, sid, seconds=under_way)
+        # A hook that ends what was before means nothing by it for the sign-in that it is asked of.
+        if has_request_context() and (current := current_session()) is not None:
+            current.endings += (heard,)
     except StoreUnavailable as error:  # a full store has no room for their sessions either
         _logger.warning("sign-ins under way are not stopped: %s", error.logged)
 

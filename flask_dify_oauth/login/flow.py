@@ -230,7 +230,7 @@ class SignIn:
                 owner=Owner(identity.issuer, identity.subject, identity.sid),
                 note=note_of(request, identity),
                 ends_at=admitted.ends_at,
-                birth=Birth(transaction.began, admitted.issued_at),
+                birth=Birth(transaction.began, admitted.issued_at, current.endings),
             )
         except SessionLimit as error:
             error.account = account_of(identity)

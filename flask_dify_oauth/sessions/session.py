@@ -28,6 +28,9 @@ class Session(SessionMixin):
     come back as lists. After a change inside a value, set ``modified``.
     """
 
+    #: when this request ended all sessions of a person, in epoch seconds
+    endings: tuple[float, ...] = ()
+
     def __init__(self, interface: SessionInterface, request: Request) -> None:
         self._interface = interface
         self._request = request

@@ -35,6 +35,8 @@ class Birth(NamedTuple):
     began: float
     #: when its ID token was made, by the provider's clock
     issued: float
+    #: when its own request ended the person's other sessions, as a hook of the application may
+    own: tuple[float, ...] = ()
 
 
 class _Tombstone(msgspec.Struct, frozen=True, array_like=True):
@@ -54,13 +56,14 @@ def put_up(
     *,
     issued: float = 0.0,
     seconds: float,
-) -> None:
+) -> float:
     """Let sign-ins under way know that this session, or all of this person, are over.
 
     :param issuer: None: all of everybody are.
     :param issued: when the provider said so, in epoch seconds of its clock; 0 where it says no
         time.
     :param seconds: for which a sign-in that began before may still be under way.
+    :return: the time that it tells, in epoch seconds; see :attr:`Birth.own`.
     """
     now = time.time()
     if issuer is None:
@@ -71,6 +74,7 @@ def put_up(
         # What has no sid of its own cannot be told from the session that is over.
         names = [_name(issuer, "sid", sid), _name(issuer, "person without sid", subject)]
     store.remember(names, _encoder.encode(_Tombstone(now, issued)), now + seconds)
+    return now
 
 
 def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
@@ -90,7 +94,11 @@ def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
         raise
     # By a clock that has been put back since, all sign-ins of a long time would be from before.
     latest = time.time() + APART
-    if any(birth.began <= stone.heard <= latest or birth.issued < stone.issued for stone in stones):
+    if any(
+        (birth.began <= stone.heard <= latest and stone.heard not in birth.own)
+        or birth.issued < stone.issued
+        for stone in stones
+    ):
         store.delete(key)
         return True
     return False

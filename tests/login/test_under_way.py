@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -60,7 +61,8 @@ def test_a_sign_in_under_way_comes_to_nothing(
     def hook(identity: Identity) -> None:
         if not ended:
             ended.append(True)
-            way(app, op, other)
+            with ThreadPoolExecutor(1) as elsewhere:  # not in the request of the sign-in itself
+                elsewhere.submit(way, app, op, other).result()
 
     answer = browser.sign_in("/login?next=/private")
     assert ended
@@ -70,6 +72,27 @@ def test_a_sign_in_under_way_comes_to_nothing(
     assert answer.headers["Location"].startswith(f"{op.issuer}/authorize?")
     browser.callback(browser.at_provider(answer.headers["Location"]))
     assert browser.signed_in
+    other.close()
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_a_hook_that_ends_what_was_before_does_not_end_its_own_sign_in(
+    browser: Browser, app: Flask, op: DemoProvider, everybody: bool
+) -> None:
+    """As where a person may be signed in on their newest device alone."""
+    oauth, other = app.extensions["test.oauth"], Browser(app, op)
+    other.sign_in()
+
+    @oauth.on_sign_in
+    def hook(identity: Identity) -> None:
+        if everybody:
+            oauth.sign_out_everybody()
+        else:
+            oauth.sign_out_everywhere(identity.issuer, identity.subject)
+
+    assert browser.sign_in("/login?next=/private").headers["Location"] == "/private"
+    assert browser.signed_in
+    assert not other.signed_in
     other.close()
 
 
