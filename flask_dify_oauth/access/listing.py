@@ -167,6 +167,7 @@ def end_everywhere(
     under_way: float,
     sid: str | None = None,
     keep: bytes | None = None,
+    stays: bool = True,
     actor: str | None = None,
 ) -> int:
     """End all sessions of a person, or of a session at the provider; how many they were.
@@ -175,10 +176,12 @@ def end_everywhere(
 
     :param under_way: seconds for which a sign-in may last.
     :param sid: the provider's name for its session.
-    :param keep: the key of a session that stays.
+    :param keep: the key of a session that is left alone.
+    :param stays: whether that one is to live on, and so is a sign-in that takes its place.
     :param actor: who does it, if not the person.
     """
-    _stop_sign_ins(store, issuer, subject, sid, under_way)
+    kept = keep if keep is not None and stays else b""
+    _stop_sign_ins(store, issuer, subject, sid, under_way, kept)
     ended = list[Ended]()
     try:
         _end_found(ended, store, issuer, subject, sid, keep)
@@ -209,9 +212,10 @@ def _stop_sign_ins(
     subject: str | None,
     sid: str | None,
     under_way: float,
+    stays: bytes = b"",
 ) -> None:
     try:
-        heard = put_up(store, issuer, subject, sid, seconds=under_way)
+        heard = put_up(store, issuer, subject, sid, stays=stays, seconds=under_way)
         # A hook that ends what was before means nothing by it for the sign-in that it is asked of.
         if has_request_context() and (current := current_session()) is not None:
             current.endings += (heard,)

@@ -169,6 +169,7 @@ class SignOut:
                 "requested",
                 under_way=self._under_way,
                 keep=key,
+                stays=False,  # it ends below
             )
         if self._sessions.end(current):
             events.signed_out(identity, "requested", key)

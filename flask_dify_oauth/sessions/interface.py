@@ -234,7 +234,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         with contextlib.suppress(StoreUnavailable):
             if old:  # it may have got another key since this request read it
                 end_moving(self.store, old)
-        if owner is not None and birth is not None and buried(self.store, key, owner, birth):
+        if owner and birth and buried(self.store, key, owner, birth, old):
             session.become({}, None, None)
             return False
         session.become(data, cookie, stored)

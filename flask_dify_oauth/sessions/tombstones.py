@@ -42,6 +42,8 @@ class Birth(NamedTuple):
 class _Tombstone(msgspec.Struct, frozen=True, array_like=True):
     heard: float
     issued: float
+    #: the key of a session that stays; empty where none does
+    stays: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -55,6 +57,7 @@ def put_up(
     sid: str | None,
     *,
     issued: float = 0.0,
+    stays: bytes = b"",
     seconds: float,
 ) -> float:
     """Let sign-ins under way know that this session, or all of this person, are over.
@@ -62,6 +65,7 @@ def put_up(
     :param issuer: None: all of everybody are.
     :param issued: when the provider said so, in epoch seconds of its clock; 0 where it says no
         time.
+    :param stays: the key of a session that is not over; nor is a sign-in that takes its place.
     :param seconds: for which a sign-in that began before may still be under way.
     :return: the time that it tells, in epoch seconds; see :attr:`Birth.own`.
     """
@@ -73,14 +77,17 @@ def put_up(
     else:
         # What has no sid of its own cannot be told from the session that is over.
         names = [_name(issuer, "sid", sid), _name(issuer, "person without sid", subject)]
-    store.remember(names, _encoder.encode(_Tombstone(now, issued)), now + seconds)
+    store.remember(names, _encoder.encode(_Tombstone(now, issued, stays)), now + seconds)
     return now
 
 
-def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
+def buried(
+    store: SessionStore, key: bytes, owner: Owner, birth: Birth, replaced: bytes | None
+) -> bool:
     """Whether a log-out was meant for a session that has just been made; it is ended then.
 
     :param key: the store's key of the session, which nobody knows yet.
+    :param replaced: that of the session whose place it took.
     :raises StoreUnavailable: it cannot be said; the session is ended, if that can be done.
     """
     own = ("person without sid", owner.subject) if owner.sid is None else ("sid", owner.sid)
@@ -95,8 +102,12 @@ def buried(store: SessionStore, key: bytes, owner: Owner, birth: Birth) -> bool:
     # By a clock that has been put back since, all sign-ins of a long time would be from before.
     latest = time.time() + APART
     if any(
-        (birth.began <= stone.heard <= latest and stone.heard not in birth.own)
-        or birth.issued < stone.issued
+        birth.issued < stone.issued
+        or (
+            birth.began <= stone.heard <= latest
+            and stone.heard not in birth.own
+            and not (stone.stays and stone.stays == replaced)
+        )
         for stone in stones
     ):
         store.delete(key)

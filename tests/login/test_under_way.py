@@ -75,6 +75,22 @@ def test_a_sign_in_under_way_comes_to_nothing(
     other.close()
 
 
+@pytest.mark.parametrize("way", ["own page", "all devices"])
+def test_a_new_sign_in_of_the_session_that_stays_goes_on(
+    browser: Browser, app: Flask, op: DemoProvider, way: str
+) -> None:
+    """As a stronger one in another tab of the same browser; nothing stays at a log-out."""
+    browser.sign_in()
+    callback = browser.at_provider(browser.to_provider("/login?next=/private"))
+    asked = cookies(browser.client)
+    WAYS[way](app, op, browser)
+    for name, value in asked.items():  # as of a request that is on its way already
+        browser.client.set_cookie(name, value)
+    browser.callback(callback)
+    assert browser.signed_in is (way == "own page")
+    assert rows(app) == browser.signed_in
+
+
 @pytest.mark.parametrize("everybody", [False, True])
 def test_a_hook_that_ends_what_was_before_does_not_end_its_own_sign_in(
     browser: Browser, app: Flask, op: DemoProvider, everybody: bool
