@@ -26,7 +26,7 @@ from . import cookies, record
 from .answers import give_instead, keep_out_of_caches
 from .leaving import leave
 from .moving import end_moving, move
-from .session import Session, current_session
+from .session import FlaskSession, Session, behind, current_session
 from .store import Ended, Limit, Owner, Stored, slide_after
 from .tombstones import Birth, buried
 from .vault import open_vault, seal_vault
@@ -41,7 +41,7 @@ _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
-    """Opens and saves :class:`Session`.
+    """Opens and saves ``flask.session``.
 
     :param idle_lifetime: seconds without a request after which a session ends.
     :param absolute_lifetime: seconds after which it ends in any case.
@@ -56,7 +56,7 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
     :param on_change: told of what an application changed: data before, after, the store's key.
     """
 
-    session_class = Session
+    session_class = FlaskSession
 
     def __init__(
         self,
@@ -104,8 +104,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             raise RuntimeError("flask.session is not the one of flask-dify-oauth")
         return session
 
-    def open_session(self, app: Flask, request: Request) -> Session:
-        return Session(self, request)
+    def open_session(self, app: Flask, request: Request) -> FlaskSession:
+        return FlaskSession(Session(self, request))
 
     def key_of(self, cookie: str) -> bytes:
         """The store's key of a session: who reads it there cannot make the cookie of it."""
@@ -124,7 +124,8 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         session.cookie, session.stored = values[0], stored
         return data
 
-    def save_session(self, app: Flask, session: Session, response: Response) -> None:
+    def save_session(self, app: Flask, session: Session | FlaskSession, response: Response) -> None:
+        session = behind(session)
         if session.bearer is not None:
             keep_out_of_caches(response, "Authorization")
             if session.was_read:
@@ -252,11 +253,12 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
         session.become({}, None, None)
         return ended
 
-    def regenerate(self, session: Session) -> None:
+    def regenerate(self, session: Session | FlaskSession) -> None:
         """Give the session a new id and keep its data; call it when a person's rights change.
 
         A session that has ended in the meantime stays ended.
         """
+        session = behind(session)
         data = session.data()
         if session.cookie is None:
             return

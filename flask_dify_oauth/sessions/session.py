@@ -1,9 +1,9 @@
-"""``flask.session``: a mapping that is not read before it is touched."""
+"""``flask.session``: a mapping that is not read before it is touched, and what stands behind it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Request
@@ -15,18 +15,14 @@ from .store import Stored
 if TYPE_CHECKING:
     from .interface import SessionInterface
 
-__all__ = ["Session", "current_session", "data_of_application", "mark_of"]
+__all__ = ["FlaskSession", "Session", "behind", "current_session", "data_of_application", "mark_of"]
 
 #: what the names of the package's own values begin with; all of these are about the person
 _OURS = "_dify_oauth"
 
 
-class Session(SessionMixin):
-    """A session that is not read before it is touched.
-
-    Values are what MessagePack holds (texts, numbers, bytes, lists, dictionaries, times); tuples
-    come back as lists. After a change inside a value, set ``modified``.
-    """
+class Session(MutableMapping[str, Any]):
+    """A session that is not read before it is touched."""
 
     #: when this request ended all sessions of a person, in epoch seconds
     endings: tuple[float, ...] = ()
@@ -62,7 +58,7 @@ class Session(SessionMixin):
         return self._data is not None
 
     @property
-    def new(self) -> bool:  # type: ignore[override]
+    def new(self) -> bool:
         """Whether the store does not know this session."""
         return self.data() is not None and self.cookie is None
 
@@ -123,14 +119,80 @@ class Session(SessionMixin):
     def __len__(self) -> int:
         return len(self.data())
 
+
+class FlaskSession(SessionMixin):
+    """What ``flask.session`` is: the values, and the few attributes that Flask gives a session.
+
+    Templates read ``session.name`` as an attribute first. So nothing else of a session has a name
+    here, its cookie least of all.
+
+    Values are what MessagePack holds (texts, numbers, bytes, lists, dictionaries, times); tuples
+    come back as lists. After a change inside a value, set ``modified``.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]
+        """Whether the store does not know this session."""
+        return self._session.new
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the cookie outlives the browser, until the session's absolute end."""
+        return self._session.permanent
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        self._session.permanent = value
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed a value."""
+        return self._session.modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._session.modified = value
+
+    @property
+    def accessed(self) -> bool:
+        """Whether this request touched the session."""
+        return self._session.accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        self._session.accessed = value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._session[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._session[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._session[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._session)
+
+    def __len__(self) -> int:
+        return len(self._session)
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'touched' if self.loaded else 'untouched'}>"
+        return f"<Session {'touched' if self._session.loaded else 'untouched'}>"
+
+
+def behind(session: Session | FlaskSession) -> Session:
+    """What stands behind ``flask.session``; the same where it is that already."""
+    return session._session if isinstance(session, FlaskSession) else session
 
 
 def current_session() -> Session | None:
     """The session of this request; None where the application has put another kind in its place."""
     current = flask_session._get_current_object()  # type: ignore[attr-defined]
-    return current if isinstance(current, Session) else None
+    return current._session if isinstance(current, FlaskSession) else None
 
 
 def data_of_application(session: Session) -> dict[str, Any]:

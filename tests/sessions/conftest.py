@@ -93,7 +93,7 @@ def add_views(site: Site) -> None:
     app, interface = site.app, site.interface
 
     def current() -> Session:
-        return cast(Session, session._get_current_object())  # type: ignore[attr-defined]
+        return interface.current()
 
     @app.get("/plain")
     def plain() -> str:

@@ -110,7 +110,7 @@ def test_sign_in_at_once_with_a_change_before_it(site: Site) -> None:
     @site.app.get("/both")
     def both() -> str:
         session["before"] = 1
-        site.interface.start(session._get_current_object(), {"who": "bob"}, {})  # type: ignore[attr-defined]
+        site.interface.start(site.interface.current(), {"who": "bob"}, {})
         session["after"] = 1
         return "both"
 
@@ -134,7 +134,7 @@ def test_after_the_end_a_request_may_begin_anew(site: Site) -> None:
 
     @site.app.get("/again")
     def again() -> str:
-        site.interface.end(session._get_current_object())  # type: ignore[attr-defined]
+        site.interface.end(site.interface.current())
         session["new"] = 1
         return "again"
 
@@ -173,14 +173,14 @@ def test_changes_around_regenerate_are_kept(site: Site) -> None:
     @site.app.get("/around")
     def around() -> str:
         session["one"] = 1
-        site.interface.regenerate(session._get_current_object())  # type: ignore[attr-defined]
+        site.interface.regenerate(session)  # type: ignore[arg-type]
         session["two"] = 2
         return "around"
 
     @site.app.get("/before")
     def before() -> str:
         session["three"] = 3
-        site.interface.regenerate(session._get_current_object())  # type: ignore[attr-defined]
+        site.interface.regenerate(session)  # type: ignore[arg-type]
         return "before"
 
     site.get("/in")

@@ -11,10 +11,12 @@ from typing import Any
 
 import flask_session.base
 import pytest
+from flask.sessions import SessionMixin
 
 import flask_dify_oauth
 from flask_dify_oauth.sessions import record
 from flask_dify_oauth.sessions.interface import SessionInterface
+from flask_dify_oauth.sessions.session import FlaskSession
 from flask_dify_oauth.sessions.vault import open_vault, seal_vault
 from tests.properties import example, given, settings, st
 from tests.sessions.conftest import Site
@@ -154,6 +156,27 @@ def test_flask_sessions_own_names_reach_our_store(site: Site) -> None:
     assert site.interface._retrieve_session_data(key) == {"who": "alice"}
     site.interface._delete_session(key)
     assert site.interface._retrieve_session_data(key) is None
+
+
+@pytest.mark.parametrize("name", ["cookie", "data", "seen", "empty", "stored", "store_key"])
+def test_templates_read_what_the_application_kept_under_any_name(site: Site, name: str) -> None:
+    """What Jinja finds as an attribute, it does not look for among the values."""
+    from flask import render_template_string
+
+    @site.app.get("/show")
+    def show() -> str:
+        return render_template_string(f"{{{{ session.{name} }}}}")
+
+    site.get("/in")
+    assert site.get("/show").text == ""
+    site.get(f"/set/{name}/kept")
+    assert site.get("/show").text == "kept"
+
+
+def test_a_session_has_no_more_names_than_flasks_own() -> None:
+    assert {n for n in dir(FlaskSession) if n[0] != "_"} == {
+        n for n in dir(SessionMixin) if n[0] != "_"
+    }
 
 
 def test_a_session_shows_nothing_of_itself(site: Site) -> None:
