@@ -19,7 +19,7 @@ if [ ! -e session_store ]; then
     # reads its own append-only file by it, and would leave out whatever it may not do.
     cat >redis_users <<END
 user default off ~* &* +@all
-user app on #$(digest "$app") ~dify_oauth:* resetchannels +hello +ping +select +client|tracking +evalsha +eval +get +set +del +pttl +pexpire +getrange +zadd +zrange +zrem +zremrangebyscore +scan +wait
+user app on #$(digest "$app") ~dify_oauth:* resetchannels +hello +ping +select +client|tracking +evalsha +eval +get +set +del +pttl +pexpire +getrange +zadd +zrange +zrem +scan +wait
 user replica on #$(digest "$replica") +psync +replconf +ping
 user watcher on #$(digest "$watcher") allchannels +multi +exec +slaveof +ping +info +role +publish +subscribe +config|rewrite +client|setname +client|kill +script|kill
 END

@@ -118,7 +118,8 @@ class RedisStore(RedisLists):
             if replaces is not None:
                 self.delete(replaces)
             for index in indexes:
-                self._client.run(lua.LIST, [index], key, ends, int(now * 1000))
+                overdue = self._client.run(lua.LIST, [index], key, ends, int(now * 1000))
+                self._clean(index, set(overdue) - {key})
             others, indexes = [], []
         here = None if self._client.clustered or owner is None else limit
         made, gone, over = self._client.run(

@@ -58,18 +58,18 @@ class RedisLists:
         # Only where a session and its place in the list are made in one step is a place without a
         # session sure to be a leftover.
         if not self._client.clustered:
-            with contextlib.suppress(StoreUnavailable):
-                self._clean(index, set(members) - {listed.key for listed in found})
+            self._clean(index, set(members) - {listed.key for listed in found})
         mine = [listed for listed in found if subject in (None, listed.owner.subject)]
         return sorted(mine, key=lambda listed: -listed.ends_at)
 
     def _clean(self, index: bytes, doubted: set[bytes]) -> None:
         """Take out of an index what is no session; by no clock of ours, which may be wrong."""
         members = list(doubted)
-        left = self._client.batch(("PTTL", self._session(member)) for member in members)
-        dead = [member for member, time_left in zip(members, left, strict=True) if time_left == -2]
-        if dead:
-            self._client.command("ZREM", index, *dead)
+        with contextlib.suppress(StoreUnavailable):  # what is left there means nothing
+            left = self._client.batch(("PTTL", self._session(member)) for member in members)
+            dead = [m for m, time_left in zip(members, left, strict=True) if time_left == -2]
+            if dead:
+                self._client.command("ZREM", index, *dead)
 
     def everyone(self) -> Iterator[Listed]:
         for page in self._pages():

@@ -130,12 +130,12 @@ end
 return {1, gone, over}
 """
 )
-#: index | member, end, now
+#: index | member, end, now -> those in it whose end is past by that clock
 LIST = Script(
     _LIST
     + """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
 list(KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
+return redis.call('ZRANGE', KEYS[1], '-inf', ARGV[3], 'BYSCORE')
 """
 )
 #: s v o | stamp, new value, idle, now -> 1, 0 where the session has ended, or the value that is

@@ -66,7 +66,7 @@ def guarded(tmp_path: Path) -> Iterator[servers.Server]:
             "app", enabled=True, passwords=["+p@ss/word"], keys=["mine:*"],
             commands=[
                 "+evalsha", "+eval", "+get", "+set", "+del", "+pttl", "+pexpire", "+getrange",
-                "+zadd", "+zrange", "+zrem", "+zremrangebyscore", "+scan",
+                "+zadd", "+zrange", "+zrem", "+scan",
                 "+client|tracking", "+hello", "+ping",
             ],
         )  # fmt: skip

@@ -79,7 +79,7 @@ def test_what_had_ended_when_a_server_went_away_is_told(
     assert {ended.owner for ended in caught.value.ended} == {ALICE}
 
 
-@pytest.mark.parametrize("kind", ["single", "oldest"])
+@pytest.mark.parametrize("kind", ["single", "oldest", "cluster"])
 @pytest.mark.parametrize("what", ["a look", "a sign-in"])
 def test_a_clock_that_was_wrong_for_a_while_hides_no_session_from_a_log_out(
     make_store: Callable[..., Any], kind: str, hours: Hours, what: str
