@@ -47,7 +47,9 @@ class _Tombstone(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Tombstone)
+_decoder = msgspec.msgpack.Decoder(list[_Tombstone])
+#: how many log-outs of one person are remembered side by side
+_MOST = 32
 
 
 def put_up(
@@ -77,7 +79,11 @@ def put_up(
     else:
         # What has no sid of its own cannot be told from the session that is over.
         names = [_name(issuer, "sid", sid), _name(issuer, "person without sid", subject)]
-    store.remember(names, _encoder.encode(_Tombstone(now, issued, stays)), now + seconds)
+    for name in names:
+        # Beside those before: each leaves out other sign-ins.
+        stones = [stone for stone in _standing(store, [name]) if stone.heard > now - seconds]
+        stones.append(_Tombstone(now, issued, stays))
+        store.remember([name], _encoder.encode(stones[-_MOST:]), now + seconds)
     return now
 
 
@@ -94,7 +100,7 @@ def buried(
     person = _name(owner.issuer, "person", owner.subject)
     names = [_EVERYBODY, person, _name(owner.issuer, *own)]
     try:
-        stones = [_decoder.decode(value) for value in store.recall(names)]
+        stones = _standing(store, names)
     except StoreUnavailable:
         with contextlib.suppress(StoreUnavailable):
             store.delete(key)
@@ -113,6 +119,17 @@ def buried(
         store.delete(key)
         return True
     return False
+
+
+def _standing(store: SessionStore, names: list[bytes]) -> list[_Tombstone]:
+    """Those under any of these names.
+
+    :raises StoreUnavailable: it does not answer, or has something else there.
+    """
+    try:
+        return [stone for value in store.recall(names) for stone in _decoder.decode(value)]
+    except msgspec.DecodeError:
+        raise StoreUnavailable("session store: what tells of log-outs cannot be read") from None
 
 
 def _name(issuer: str, kind: str, whose: str | None) -> bytes:

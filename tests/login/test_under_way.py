@@ -13,9 +13,11 @@ from flask import Flask
 from flask_dify_oauth import Identity, current_user
 from flask_dify_oauth.demo import DemoProvider
 from flask_dify_oauth.errors import StoreUnavailable
+from flask_dify_oauth.sessions import tombstones
 from flask_dify_oauth.sessions.moving import move
 from tests.kit import Browser, Trail
 from tests.login.helpers import ALICE, cookies, rows
+from tests.login.renewing import store_of
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 Way = Callable[[Flask, DemoProvider, Browser], Any]
@@ -110,6 +112,35 @@ def test_a_hook_that_ends_what_was_before_does_not_end_its_own_sign_in(
     assert browser.signed_in
     assert not other.signed_in
     other.close()
+
+
+def test_a_hook_that_ends_what_was_before_does_not_undo_what_ends_its_own_sign_in(
+    browser: Browser, app: Flask, op: DemoProvider
+) -> None:
+    oauth, ended = app.extensions["test.oauth"], list[bool]()
+
+    @oauth.on_sign_in
+    def hook(identity: Identity) -> None:
+        if not ended:
+            ended.append(True)
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(WAYS["command"], app, op, browser).result()
+        oauth.sign_out_everywhere(identity.issuer, identity.subject)
+
+    browser.sign_in("/login?next=/private")
+    assert ended
+    assert not browser.signed_in
+    assert rows(app) == 0
+
+
+def test_what_tells_of_log_outs_and_cannot_be_read_lets_nobody_in(
+    browser: Browser, app: Flask, op: DemoProvider
+) -> None:
+    name = tombstones._name(op.issuer, "person", ALICE.subject)
+    store_of(app).remember([name], b"\xc1", time.time() + 100)
+    assert browser.sign_in("/login?next=/private").status_code == 503
+    assert not browser.signed_in
+    assert rows(app) == 0
 
 
 @pytest.mark.parametrize("by", ["person", "id", "moved"])
