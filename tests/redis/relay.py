@@ -11,21 +11,16 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 
-class Relay:
-    """Passes bytes on. Connections that track changes are known by their ``HELLO``.
-
-    :ivar how: what becomes of what the server tells over those: "well"; "lag", all of it a second
-        late; "stop", none of it, and nobody says so; "break", they are closed, and so is any new.
-    """
+class Between:
+    """Passes bytes on between a store and its server; see what is made of it."""
 
     def __init__(self, port: int) -> None:
         self._to = port
-        self.how = "well"
-        self._tracking: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -37,39 +32,72 @@ class Relay:
                 server = socket.create_connection(("127.0.0.1", self._to))
                 for each in (client, server):
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                tracks = threading.Event()
-                for job in (
-                    lambda c=client, s=server, t=tracks: self._up(c, s, t),
-                    lambda c=client, s=server, t=tracks: self._down(s, c, t),
-                ):
-                    threading.Thread(target=job, daemon=True).start()
+                told = threading.Event()
+                for way, ends in ((self.up, (client, server)), (self.down, (server, client))):
+                    threading.Thread(target=self._run, args=(way, *ends, told), daemon=True).start()
 
-    def _up(self, client: socket.socket, server: socket.socket, tracks: threading.Event) -> None:
+    def _run(
+        self,
+        way: Callable[[socket.socket, socket.socket, threading.Event], None],
+        source: socket.socket,
+        to: socket.socket,
+        told: threading.Event,
+    ) -> None:
         with contextlib.suppress(OSError):
-            while data := client.recv(65536):
-                if b"TRACKING" in data:
-                    if self.how == "break":
-                        break
-                    tracks.set()
-                    self._tracking.append(client)
-                server.sendall(data)
-        self._end(client, server)
+            way(source, to, told)
+        self._end(source, to)
 
-    def _down(self, server: socket.socket, client: socket.socket, tracks: threading.Event) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(65536):
-                if tracks.is_set() and self.how == "lag":
-                    time.sleep(1)
-                while tracks.is_set() and self.how == "stop":
-                    time.sleep(0.02)
-                client.sendall(data)
-        self._end(client, server)
+    def up(self, client: socket.socket, server: socket.socket, told: threading.Event) -> None:
+        """What the store says, until it hangs up.
+
+        :param told: of this connection; for what one direction tells the other.
+        """
+        while data := client.recv(65536):
+            server.sendall(data)
+
+    def down(self, server: socket.socket, client: socket.socket, told: threading.Event) -> None:
+        """What the server answers."""
+        while data := server.recv(65536):
+            client.sendall(data)
 
     def _end(self, *sockets: socket.socket) -> None:
         for each in sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+class Relay(Between):
+    """Knows connections that track changes by their ``CLIENT TRACKING``.
+
+    :ivar how: what becomes of what the server tells over those: "well"; "lag", all of it a second
+        late; "stop", none of it, and nobody says so; "break", they are closed, and so is any new.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.how = "well"
+        self._tracking: list[socket.socket] = []
+        super().__init__(port)
+
+    def up(self, client: socket.socket, server: socket.socket, told: threading.Event) -> None:
+        while data := client.recv(65536):
+            if b"TRACKING" in data:
+                if self.how == "break":
+                    return
+                told.set()
+                self._tracking.append(client)
+            server.sendall(data)
+
+    def down(self, server: socket.socket, client: socket.socket, told: threading.Event) -> None:
+        while data := server.recv(65536):
+            if told.is_set() and self.how == "lag":
+                time.sleep(1)
+            while told.is_set() and self.how == "stop":
+                time.sleep(0.02)
+            client.sendall(data)
 
     def trouble(self, how: str) -> None:
         self.how = how
@@ -79,7 +107,7 @@ class Relay:
 
     def close(self) -> None:
         self.how = "well"
-        self._listener.close()
+        super().close()
         self._end(*self._tracking)
 
 

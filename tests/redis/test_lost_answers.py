@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -12,49 +11,22 @@ from typing import Any
 import pytest
 
 from tests.redis.conftest import open_store
+from tests.redis.relay import Between
 from tests.redis.servers import Server
 from tests.stores import key
 
 
-class Cutter:
-    """Passes bytes on; once ``cut`` is set, hangs up in place of passing the next answer on."""
+class Cutter(Between):
+    """Once ``cut`` is set, it hangs up in place of passing the next answer on."""
 
     def __init__(self, port: int) -> None:
-        self._to = port
         self.cut = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(port)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._to))
-                for job in (self._up, self._down):
-                    threading.Thread(target=job, args=(client, server), daemon=True).start()
-
-    def _up(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := client.recv(65536):
-                server.sendall(data)
-        self._end(client, server)
-
-    def _down(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while (data := server.recv(65536)) and not self.cut.is_set():
-                client.sendall(data)
+    def down(self, server: socket.socket, client: socket.socket, told: threading.Event) -> None:
+        while (data := server.recv(65536)) and not self.cut.is_set():
+            client.sendall(data)
         self.cut.clear()
-        self._end(client, server)
-
-    def _end(self, *sockets: socket.socket) -> None:
-        for each in sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 @pytest.fixture
