@@ -18,10 +18,10 @@ from simple_websocket import Client, ConnectionClosed
 from tests.redis.servers import free_ports
 
 ROOT = Path(__file__).parents[2]
-#: the worker's kind, and its options; each has room for sixty streams at once but the first
+#: the worker's kind, and its options; any one worker but of the first has room for sixty streams
 KINDS = {
     "sync": ["--worker-class=sync", "--workers=4"],
-    "gthread": ["--worker-class=gthread", "--workers=2", "--threads=40"],
+    "gthread": ["--worker-class=gthread", "--workers=2", "--threads=100"],
     "gevent": ["--worker-class=gevent", "--workers=2"],
 }
 
