@@ -67,9 +67,12 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports on which nobody listens, all under those that a cluster's bus may have."""
+    """Ports on which nobody listens, under those that the system gives by itself.
+
+    Each process looks elsewhere: what two find free at one moment, both would take.
+    """
     sockets, ports = [], []
-    for port in range(20000 + os.getpid() % 8000, 45000):
+    for port in range(20000 + os.getpid() * 499 % 11000, 32000):
         probe = socket.socket()
         other = socket.socket()
         sockets += [probe, other]
