@@ -35,22 +35,20 @@ def end_moving(store: SessionStore, key: bytes) -> bool:
 
     :return: whether it was living until then.
     """
-    while not store.delete(key):
-        found = store.recall([_successor(key)])
-        if not found:
-            return False
-        key = found[0]
-    return True
+    return any(store.delete(each) for each in _keys(store, key))
 
 
 def lives(store: SessionStore, key: bytes) -> bool:
     """Whether a session is living, also where it has got another key a moment ago."""
-    while store.look(key) is None:
-        found = store.recall([_successor(key)])
-        if not found:
-            return False
+    return any(store.look(each) is not None for each in _keys(store, key))
+
+
+def _keys(store: SessionStore, key: bytes) -> Iterator[bytes]:
+    """A key of a session, and those that it has got since, each looked up once it is asked for."""
+    yield key
+    while found := store.recall([_successor(key)]):
         key = found[0]
-    return True
+        yield key
 
 
 def _successor(key: bytes) -> bytes:
